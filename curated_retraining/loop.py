@@ -1,0 +1,130 @@
+"""The loop: one generation as a pure function, and its scan."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.tree_util import Partial
+
+from curated_retraining.types import (
+    Array,
+    Curator,
+    Dataset,
+    Generation,
+    LoopState,
+    Metrics,
+    Mixing,
+    Model,
+    Preference,
+    PRNGKey,
+    Reward,
+    Static,
+    Step,
+    lift,
+    lift_all,
+)
+
+
+def retraining(
+    model: Model,
+    *,
+    reward: Reward | Preference,
+    curate: Curator,
+    mixing: Mixing,
+    pool_size: int,
+    metrics: Metrics = lambda record: {},
+) -> Step:
+    """One generation of curated retraining, `(key, state) -> (state, report)`: sample, reward, curate, mix, refit.
+
+    The step is a pytree (`jax.tree_util.Partial`): what its parts hold in `Partial`s are inputs of the program that
+    uses it, so new rewards, λ or temperatures of the same shapes cause no retrace. Pass it through `jax.jit` as an
+    argument. The generation's key is `fold_in(key, generation)`.
+
+    The report holds `metrics(record)` and always `effective_size`, 1 / Σ w² of the training weights, in points. It
+    describes the model that drew the pool: the first is of generation 0, before any retraining.
+
+    Raises:
+        ValueError: when traced, where a reward returns another shape than `[n]` or `[n, annotators]`.
+    """
+    if pool_size < 1:
+        raise ValueError(f"pool_size={pool_size} is not a number of samples: take 1 or more")
+    preference = lift_all(_preference(reward))
+    return Partial(
+        _generation, lift_all(model), preference, lift(curate), lift_all(mixing), Static(pool_size), lift(metrics)
+    )
+
+
+def start(
+    key: PRNGKey, model: Model, mixing: Mixing, real: Dataset, *, slot: int, reward: Reward | Preference | None = None
+) -> LoopState:
+    """Generation 0: `model` fitted to the real data alone.
+
+    `slot` is the number of curated points that a generation adds (the pool size / K for disjoint groups). `reward` is
+    needed only where it is a `Preference` that changes with the loop.
+    """
+    init_key, fit_key, preference_key = jax.random.split(key, 3)
+    preference = reward.init(preference_key) if isinstance(reward, Preference) else ()
+    fitted = model.fit(fit_key, model.init(init_key, real.x), real)
+    return LoopState(jnp.zeros((), jnp.int32), fitted, mixing.init(real, slot), preference)
+
+
+def run(key: PRNGKey, state: LoopState, step: Step, num: int) -> tuple[LoopState, dict[str, Array]]:
+    """`num` generations from `state` in one scan: the state after them, and the reports stacked to `[num, ...]`.
+
+    Two runs that follow one another give the bits of one run over their sum.
+    """
+    return jax.lax.scan(lambda state, _: step(key, state), state, length=num)
+
+
+def _generation(model, preference, curate, mixing, pool_size, metrics, key, state: LoopState):
+    generation_key = jax.random.fold_in(key, state.generation)
+    sample_key, curate_key, mix_key, fit_key, preference_key = jax.random.split(generation_key, 5)
+
+    pool = model.sample(sample_key, state.model, pool_size.value)
+    reward = _checked(preference.reward, preference.reward(state.preference, pool), pool)
+    curated = curate(curate_key, pool, reward)
+    train, memory = mixing.mix(mix_key, state.memory, curated)
+    fitted = model.fit(fit_key, state.model, train)
+
+    record = Generation(state.model, pool, reward, curated, train)
+    report = metrics(record) | {"effective_size": 1 / jnp.sum(train.weight**2)}
+    state = LoopState(state.generation + 1, fitted, memory, preference.update(preference_key, state.preference, record))
+    return state, report
+
+
+def _preference(reward: Reward | Preference) -> Preference:
+    if isinstance(reward, Preference):
+        return reward
+    return Preference(_nothing, Partial(_fixed_reward, lift(reward)), _unchanged)
+
+
+def _nothing(key):
+    del key
+    return ()
+
+
+def _fixed_reward(reward, state, x):
+    del state
+    return reward(x)
+
+
+def _unchanged(key, state, record):
+    del key, record
+    return state
+
+
+def _checked(name: Any, reward: Array, pool: Array) -> Array:
+    n = pool.shape[0]
+    if jnp.ndim(reward) not in (1, 2) or reward.shape[0] != n:
+        raise ValueError(
+            f"the reward {_name(name)} returned the shape {jnp.shape(reward)} for {n} points: "
+            f"return one number a point, [{n}], or one column an annotator, [{n}, annotators]"
+        )
+    return reward
+
+
+def _name(function: Any) -> str:
+    while isinstance(function, Partial):
+        inner = [value for value in function.args if callable(value)]
+        function = inner[0] if inner else function.func
+    return getattr(function, "__name__", repr(function))

@@ -1,0 +1,192 @@
+"""Metrics: what a generation reports of itself, `Generation -> dict`.
+
+Each describes the pool, the samples of the model before its refit. `join` puts several together. Numbers and short
+vectors become columns of `metrics.csv`; larger arrays stay in the history.
+"""
+
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+from jax.tree_util import Partial
+
+from curated_retraining.types import Array, Generation, Metrics, Model, PRNGKey, Static, lift, lift_all
+
+
+def join(*metrics: Metrics) -> Metrics:
+    """All the numbers of several metrics; two of the same name are a `ValueError` when traced."""
+    return Partial(_join, tuple(lift(metric) for metric in metrics))
+
+
+def reward_moments() -> Metrics:
+    """`reward_mean` E[r], `exp_reward_mean` E[e^r] and `exp_reward_var` Var[e^r] of the pool."""
+    return lift(_reward_moments)
+
+
+def reward_quantiles(levels: Sequence[float] = (0.05, 0.5, 0.95)) -> Metrics:
+    """`reward_q5`, ...: the rewards below which the given shares of the pool lie."""
+    return Partial(_reward_quantiles, Static(tuple(levels)))
+
+
+def top_mass(least: float | Array) -> Metrics:
+    """`top_mass`: the share of the pool whose reward is at least `least` = r_* − ε."""
+    return Partial(_top_mass, least)
+
+
+def proportions(label: Callable[[Array], Array], num: int) -> Metrics:
+    """`share` `[num]`, how much of the pool has each label, and `entropy` of these shares in nats.
+
+    `label` maps `[n, *event]` to integers `[n]`; those outside 0..num−1 count for no class, and the entropy is that of
+    the shares among the classes.
+    """
+    return Partial(_proportions, lift(label), Static(num))
+
+
+def kl_on_grid(model: Model, grid: Array, cell: float | Array, reference: Callable[[Array], Array]) -> Metrics:
+    """`kl` KL(model ‖ reference) in nats by summing over `grid` `[g, *event]` whose points stand for `cell` each.
+
+    For models with a density; `reference` is a log-density. `grid_mass` is the model's mass on the grid: what it lacks
+    of one is out of sight.
+    """
+    if model.log_prob is None:
+        raise ValueError("this model has no log_prob: take kl_to_sample")
+    return Partial(_kl_on_grid, lift_all(model).log_prob, grid, cell, lift(reference))
+
+
+def kl_to_sample(reference: Array, neighbour: int = 5, points: int | None = None) -> Metrics:
+    """`kl` KL(pool ‖ reference) in nats, estimated from `reference` samples `[m, *event]` by k-th neighbours.
+
+    The estimator of Wang, Kulkarni, Verdú (2009), with `neighbour` for k, on the first `points` of the pool (all by
+    default); its cost is their number times (their number + m). Points that coincide make it infinite.
+    """
+    if neighbour < 1:
+        raise ValueError(f"neighbour={neighbour} is not a rank: take 1 or more")
+    return Partial(_kl_to_sample, reference, Static((neighbour, points)))
+
+
+def sliced_wasserstein(key: PRNGKey, reference: Array, directions: int = 128) -> Metrics:
+    """`sliced_w2`: root mean squared 2-Wasserstein distance of pool and `reference` along random directions.
+
+    In the units of the data. Directions are drawn once, so generations compare.
+    """
+    normal = jax.random.normal(key, (directions, reference[0].size))
+    unit = jax.vmap(lambda row: row / jnp.linalg.norm(row))(normal)
+    return Partial(_sliced_wasserstein, reference, unit)
+
+
+def mmd(reference: Array, bandwidth: float | Array) -> Metrics:
+    """`mmd`: unbiased squared maximum mean discrepancy of pool and `reference`, Gaussian kernel of sd `bandwidth`."""
+    return Partial(_mmd, reference, bandwidth)
+
+
+def snapshot(num: int) -> Metrics:
+    """`pool`: the first `num` points of the pool, for figures."""
+    return Partial(_snapshot, Static(num))
+
+
+def effective_size(weight: Array) -> Array:
+    """1 / Σ w² of weights that sum to one: how many even points they are worth."""
+    return 1 / jnp.sum(weight**2)
+
+
+def entropy(share: Array) -> Array:
+    """−Σ p log p in nats; zero shares count nothing."""
+    return -jnp.sum(jax.scipy.special.xlogy(share, share))
+
+
+def _join(metrics, record: Generation):
+    joined = {}
+    for metric in metrics:
+        report = metric(record)
+        if same := joined.keys() & report.keys():
+            raise ValueError(f"two metrics report {sorted(same)}: rename one")
+        joined |= report
+    return joined
+
+
+def _reward_moments(record):
+    exponential = jnp.exp(record.reward)
+    return {
+        "reward_mean": record.reward.mean(axis=0),
+        "exp_reward_mean": exponential.mean(axis=0),
+        "exp_reward_var": exponential.var(axis=0),
+    }
+
+
+def _reward_quantiles(levels: Static, record):
+    values = jnp.quantile(record.reward, jnp.array(levels.value), axis=0)
+    return {f"reward_q{100 * level:g}": value for level, value in zip(levels.value, values, strict=True)}
+
+
+def _top_mass(least, record):
+    return {"top_mass": jnp.mean(record.reward >= least, axis=0)}
+
+
+def _proportions(label, num: Static, record):
+    one_hot = jax.nn.one_hot(label(record.pool), num.value)  # zeros outside the classes
+    share = one_hot.mean(axis=0)
+    return {"share": share, "entropy": entropy(share / share.sum())}
+
+
+def _kl_on_grid(log_prob, grid, cell, reference, record):
+    log_p = log_prob(record.model, grid)
+    mass = jnp.exp(log_p) * cell
+    return {"kl": jnp.sum(mass * jnp.where(mass > 0, log_p - reference(grid), 0.0)), "grid_mass": mass.sum()}
+
+
+def _kl_to_sample(reference, settings: Static, record):
+    k, points = settings.value
+    pool = _flat(record.pool)[:points]
+    n, dimension = pool.shape
+    other = _flat(reference)
+
+    def log_ratio(point):
+        own = -jax.lax.top_k(-_squared_distances(point, pool), k + 1)[0][k]  # the nearest of all is the point itself
+        return 0.5 * jnp.log(-jax.lax.top_k(-_squared_distances(point, other), k)[0][k - 1] / own)
+
+    mean = jax.lax.map(log_ratio, pool, batch_size=64).mean()
+    return {"kl": dimension * mean + jnp.log(other.shape[0] / (n - 1))}
+
+
+def _sliced_wasserstein(reference, directions, record):
+    pool, other = _flat(record.pool), _flat(reference)
+    size = max(pool.shape[0], other.shape[0])
+
+    def quantiles(x, direction):
+        return jnp.sort(x @ direction)[(jnp.arange(size) * x.shape[0]) // size]
+
+    def squared(direction):
+        return jnp.mean((quantiles(pool, direction) - quantiles(other, direction)) ** 2)
+
+    return {"sliced_w2": jnp.sqrt(jax.lax.map(squared, directions).mean())}
+
+
+def _mmd(reference, bandwidth, record):
+    pool, other = _flat(record.pool), _flat(reference)
+
+    def kernel_sum(x, y):
+        def one(point):
+            return jnp.exp(-_squared_distances(point, y) / (2 * bandwidth**2)).sum()
+
+        return jax.lax.map(one, x, batch_size=256).sum()
+
+    def within(x):
+        n = x.shape[0]
+        return (kernel_sum(x, x) - n) / (n * (n - 1))
+
+    between = kernel_sum(pool, other) / (pool.shape[0] * other.shape[0])
+    return {"mmd": within(pool) + within(other) - 2 * between}
+
+
+def _snapshot(num: Static, record):
+    if num.value > record.pool.shape[0]:
+        raise ValueError(f"a snapshot of {num.value} points needs a larger pool than {record.pool.shape[0]}")
+    return {"pool": record.pool[: num.value]}
+
+
+def _flat(x):
+    return x.reshape(x.shape[0], -1)
+
+
+def _squared_distances(point, points):
+    return jax.vmap(lambda other: jnp.sum((point - other) ** 2))(points)

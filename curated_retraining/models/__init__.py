@@ -1,0 +1,1 @@
+"""Models: families of distributions, each with a fit on weighted points inside the trace."""

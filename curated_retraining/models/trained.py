@@ -1,0 +1,84 @@
+"""The only optimiser loop: stochastic gradients on batches drawn from weighted points."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from curated_retraining.data import draw_index
+from curated_retraining.types import Array, Dataset, PRNGKey, State
+
+
+class Trained(NamedTuple):
+    params: State
+    average: State  # exponential moving average of `params`: what samples and densities use
+    optimizer: State
+    event: Array  # [*event], zeros: the shape and dtype of a point
+
+
+class Trainer(NamedTuple):
+    """The first half of a `Model` whose state is `Trained`."""
+
+    init: Callable[[PRNGKey, Array], Trained]
+    fit: Callable[[PRNGKey, Trained, Dataset], Trained]
+
+
+def trained(
+    init_params: Callable[[PRNGKey, Array], State],
+    loss: Callable[[PRNGKey, State, Array], Array],
+    *,
+    steps: int = 500,
+    batch_size: int = 512,
+    learning_rate: float | optax.Schedule = 1e-3,
+    clip: float | None = 1.0,
+    ema: float = 0.999,
+    carry_optimizer: bool = False,
+    optimizer: optax.GradientTransformation | None = None,
+) -> Trainer:
+    """Minimises `loss(key, params, x [batch_size, *event]) -> []` in expectation over the weighted points.
+
+    Args:
+        init_params: key, example points -> parameters.
+        steps: gradient steps a fit; each draws its own batch, with replacement, by weight.
+        learning_rate: Adam's, or a schedule of it, counted from the last reset of the optimiser.
+        clip: the largest global norm of a gradient; None leaves gradients as they are.
+        ema: decay of the average a step, in [0, 1); in step t of a fit at most (1 + t) / (10 + t), so that the average,
+            which starts at the parameters, forgets them within a short fit too.
+        carry_optimizer: whether the optimiser's state passes from one fit to the next or is reset.
+        optimizer: in place of clipped Adam; `learning_rate` and `clip` are then unused.
+
+    A fit starts from the parameters (not the average) of the last one; wrap the model in `from_scratch` for the other.
+    """
+    if steps < 1 or batch_size < 1:
+        raise ValueError(f"steps={steps}, batch_size={batch_size}: training needs 1 or more of each")
+    if not 0 <= ema < 1:
+        raise ValueError(f"ema={ema} is not a decay: take a number in [0, 1)")
+    if optimizer is None:
+        clipping = optax.identity() if clip is None else optax.clip_by_global_norm(clip)
+        optimizer = optax.chain(clipping, optax.adam(learning_rate))
+
+    def init(key, x):
+        params = init_params(key, x)
+        return Trained(params, params, optimizer.init(params), jnp.zeros_like(x[0]))
+
+    def fit(key, state, data):
+        cumulative = jnp.cumsum(data.weight)
+
+        def step(state, inputs):
+            key, t = inputs
+            batch_key, loss_key = jax.random.split(key)
+            batch = data.x[draw_index(batch_key, cumulative, batch_size)]
+            gradient = jax.grad(loss, argnums=1)(loss_key, state.params, batch)
+            updates, moments = optimizer.update(gradient, state.optimizer, state.params)
+            params = optax.apply_updates(state.params, updates)
+            decay = jnp.minimum(ema, (1 + t) / (10 + t))
+            average = optax.incremental_update(params, state.average, 1 - decay)
+            return state._replace(params=params, average=average, optimizer=moments), None
+
+        moments = state.optimizer if carry_optimizer else optimizer.init(state.params)
+        begin = state._replace(average=state.params, optimizer=moments)
+        return jax.lax.scan(step, begin, (jax.random.split(key, steps), jnp.arange(steps)))[0]
+
+    return Trainer(init, fit)

@@ -1,0 +1,82 @@
+"""Rewards: functions from points to what an annotator feels about each.
+
+Any function `[n, *event] -> [n]` is a reward. These return a `Partial`, so that targets and network weights are
+inputs of the compiled loop: new values cause no retrace.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jax.tree_util import Partial
+
+from curated_retraining.types import Array, Reward, lift, require
+
+
+def distance(target: Array, r_min: float = 1.0, gamma: float = 10.0) -> Reward:
+    """−γ max(0, ‖x − target‖ − r_min): best, and zero, within `r_min` of `target` `[*event]` (the paper's §5.1)."""
+    require("r_min", r_min, lambda r: r >= 0, "is not a radius: take a number of at least 0")
+    require("gamma", gamma, lambda g: (g >= 0) & (g < jnp.inf), "is not a reward scale: take a finite number ≥ 0")
+    return Partial(_distance, jnp.asarray(target), r_min, gamma)
+
+
+def log_density(log_prob: Callable[[Array], Array], gamma: float = 1.0) -> Reward:
+    """γ log p(x) for a log-density `[n, *event] -> [n]`: people who like what is typical."""
+    return scale(log_prob, gamma)
+
+
+def class_probability(classifier: Callable[[Array], Array], label: int, gamma: float = 5.0) -> Reward:
+    """γ q_label(x), in [0, γ], for a classifier that returns logits `[n, classes]` (the paper's §5.2)."""
+    return Partial(_class_probability, lift(classifier), label, gamma)
+
+
+def confidence(classifier: Callable[[Array], Array], gamma: float = 15.0) -> Reward:
+    """γ max_i q_i(x), in [γ / classes, γ], for a classifier that returns logits `[n, classes]` (the paper's §5.2)."""
+    return Partial(_confidence, lift(classifier), gamma)
+
+
+def stack(*rewards: Reward) -> Reward:
+    """One column an annotator: `[n, annotators]`."""
+    return Partial(_stack, tuple(lift(reward) for reward in rewards))
+
+
+def combine(rewards: tuple[Reward, ...] | list[Reward], weights: Array) -> Reward:
+    """The weighted sum Σ_i weights[i] r_i(x)."""
+    if len(rewards) != jnp.shape(weights)[0]:
+        raise ValueError(f"{len(rewards)} rewards need as many weights, not {jnp.shape(weights)[0]}")
+    return Partial(_combine, stack(*rewards), jnp.asarray(weights))
+
+
+def scale(reward: Reward, factor: float) -> Reward:
+    """`factor` times a reward."""
+    return Partial(_scale, lift(reward), factor)
+
+
+def negate(reward: Reward) -> Reward:
+    """An annotator who wants the opposite."""
+    return scale(reward, -1.0)
+
+
+def _distance(target, r_min, gamma, x):
+    away = jax.vmap(lambda point: jnp.sqrt(jnp.sum((point - target) ** 2)))(x)
+    return -gamma * jnp.maximum(0.0, away - r_min)
+
+
+def _class_probability(classifier, label, gamma, x):
+    return gamma * jax.nn.softmax(classifier(x))[:, label]
+
+
+def _confidence(classifier, gamma, x):
+    return gamma * jax.nn.softmax(classifier(x)).max(axis=-1)
+
+
+def _stack(rewards, x):
+    return jnp.stack([reward(x) for reward in rewards], axis=-1)
+
+
+def _combine(stacked, weights, x):
+    return stacked(x) @ weights
+
+
+def _scale(reward, factor, x):
+    return factor * reward(x)

@@ -1,0 +1,116 @@
+"""The exact population dynamics of curated retraining and its limits, on a finite support.
+
+p_{t+1} = (1 − η) p_ref + η p_t H^K_{p_t} with η = λ / (1 + λ) and λ = #curated / #real in [0, ∞]; λ = ∞ is the pure
+loop (Ferbach et al. 2024, eq. 2 and 8; theory of a perfect learner with infinitely many samples). Everything vmaps over k, lam,
+temperature and r.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from curated_retraining.theory.operator import k_way_operator
+from curated_retraining.types import Array, require
+
+
+def curated_share(lam: Array | float) -> Array:
+    """η = 1 / (1 + 1/λ), the curated share of the training weight; right at λ = 0 and at λ = ∞."""
+    require("lam", lam, lambda v: v >= 0, "is not a ratio #curated / #real: take a number of at least 0, or inf")
+    return 1 / (1 + 1 / jnp.asarray(lam, float))
+
+
+def retrain(
+    p: Array,
+    r: Array,
+    *,
+    k: Array | float,
+    lam: Array | float,
+    p_ref: Array,
+    temperature: Array | float = 1.0,
+    reward_range: float = 100.0,
+) -> Array:
+    """One generation: from p_t to p_{t+1}, both `[s]`; the arguments are those of `trajectory`."""
+    operator = k_way_operator(r, temperature=temperature, reward_range=reward_range)
+    return _retrain(operator, p, k, curated_share(lam), p_ref)
+
+
+def trajectory(
+    p_0: Array,
+    r: Array,
+    *,
+    k: Array | float,
+    lam: Array | float,
+    num: int,
+    p_ref: Array | None = None,
+    temperature: Array | float = 1.0,
+    reward_range: float = 100.0,
+) -> Array:
+    """p_0, ..., p_num: `[num + 1, s]`.
+
+    Args:
+        p_0: probabilities of the first model, `[s]`.
+        r: rewards `[s]`.
+        k: group size, any real ≥ 1 or `jnp.inf`.
+        lam: λ = #curated / #real; `jnp.inf` is the pure loop.
+        num: generations.
+        p_ref: probabilities of the real data, `[s]`; `p_0` by default.
+        temperature: τ of the choice; 0 is best-of-K.
+        reward_range: static bound on the range of r / τ, as in `k_way_ratio`.
+    """
+    operator = k_way_operator(r, temperature=temperature, reward_range=reward_range)
+    p_ref, share = p_0 if p_ref is None else p_ref, curated_share(lam)
+
+    def step(p, _):
+        following = _retrain(operator, p, k, share, p_ref)
+        return following, following
+
+    _, later = jax.lax.scan(step, p_0, length=num)
+    return jnp.concatenate([p_0[None], later])
+
+
+def pure_limit(p_0: Array, r: Array) -> Array:
+    """The limit of the pure loop (λ = ∞) for any K > 1: p_0 on its best level A = {r = max over p_0 > 0}, `[s]`.
+
+    KL(p_* ‖ p_t) = −log P_t(A) decreases to zero where P_0(A) > 0 (Ferbach et al. 2024, convergence theorem).
+    """
+    best = jnp.where(p_0 > 0, r, -jnp.inf).max()
+    kept = jnp.where(r == best, p_0, 0.0)
+    return kept / kept.sum()
+
+
+def mixed_limit(
+    p_ref: Array,
+    r: Array,
+    *,
+    k: Array | float,
+    lam: Array | float,
+    temperature: Array | float = 1.0,
+    reward_range: float = 100.0,
+    max_steps: int = 10_000,
+) -> Array:
+    """The limit of the loop with real data from p_0 = p_ref, `[s]`, by iteration until it stands still.
+
+    For λ < 1 / (K − 1) the step contracts total variation by ηK < 1, so the fixed point is unique. It has stood still
+    where the last step moved a mass of at most 2 s ε, with ε the rounding unit; a loop that still moves after
+    `max_steps` gives NaN.
+    """
+    operator = k_way_operator(r, temperature=temperature, reward_range=reward_range)
+    share = curated_share(lam)
+    still = 2 * p_ref.shape[0] * jnp.finfo(p_ref.dtype).eps
+
+    def moves(carry):
+        step, _, moved = carry
+        return (moved > still) & (step < max_steps)
+
+    def advance(carry):
+        step, p, _ = carry
+        following = _retrain(operator, p, k, share, p_ref)
+        return step + 1, following, jnp.abs(following - p).sum()
+
+    begin = (0, p_ref, jnp.asarray(jnp.inf, p_ref.dtype))
+    _, limit, moved = jax.lax.while_loop(moves, advance, begin)
+    return jnp.where(moved <= still, limit, jnp.nan)
+
+
+def _retrain(operator, p, k, share, p_ref):
+    mixed = (1 - share) * p_ref + share * p * operator(p, k)
+    return mixed / mixed.sum()  # exact in theory; an error of mass would grow ηK-fold a generation

@@ -1,0 +1,99 @@
+"""The few types that everything else is made of."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
+
+import chex
+import jax
+import numpy as np
+
+Array = jax.Array
+PRNGKey = jax.Array
+State = chex.ArrayTree
+
+
+class Dataset(NamedTuple):
+    """Points with non-negative weights that sum to one."""
+
+    x: Array  # [n, *event]
+    weight: Array  # [n]
+
+
+Reward = Callable[[Array], Array]  # [n, *event] -> [n], or [n, annotators]
+Curator = Callable[[PRNGKey, Array, Array], Dataset]  # key, pool, reward -> curated
+Choice = Callable[[PRNGKey, Array, Array], Array]  # key, x [k, *event], reward [k] or [k, a] -> logits [k]
+
+
+class Model(NamedTuple):
+    """A family of distributions and how to fit it to weighted points."""
+
+    init: Callable[[PRNGKey, Array], State]  # key, example points [n, *event]
+    fit: Callable[[PRNGKey, State, Dataset], State]
+    sample: Callable[[PRNGKey, State, int], Array]  # [n, *event]; n is static
+    log_prob: Callable[[State, Array], Array] | None  # [n], natural log; None where it has no density
+
+
+class Mixing(NamedTuple):
+    """What a refit sees, and what is remembered for later."""
+
+    init: Callable[[Dataset, int], State]  # real data, curated points per generation -> memory
+    mix: Callable[[PRNGKey, State, Dataset], tuple[Dataset, State]]  # key, memory, curated -> train, memory
+
+
+class LoopState(NamedTuple):
+    """All that the next generation needs, hence all that a checkpoint holds."""
+
+    generation: Array  # [] int32
+    model: State
+    memory: State
+    preference: State
+
+
+class Generation(NamedTuple):
+    """All that one generation made; metrics choose what to keep."""
+
+    model: State  # the model that drew the pool
+    pool: Array  # [n, *event]
+    reward: Array  # [n] or [n, annotators]
+    curated: Dataset
+    train: Dataset
+
+
+class Preference(NamedTuple):
+    """A reward that changes with the loop."""
+
+    init: Callable[[PRNGKey], State]
+    reward: Callable[[State, Array], Array]
+    update: Callable[[PRNGKey, State, Generation], State]
+
+
+Family = TypeVar("Family", Model, Mixing, Preference)
+Metrics = Callable[[Generation], dict[str, Array]]
+Step = Callable[[PRNGKey, LoopState], tuple[LoopState, dict[str, Array]]]
+
+
+@jax.tree_util.register_static
+@dataclasses.dataclass(frozen=True)
+class Static:
+    """A value that belongs to the program and not to its data: a leafless pytree, compared by equality."""
+
+    value: Any
+
+
+def lift(function: Callable) -> jax.tree_util.Partial:
+    """A function as a pytree: what a `Partial` holds are inputs of a program, never constants inside it."""
+    return function if isinstance(function, jax.tree_util.Partial) else jax.tree_util.Partial(function)
+
+
+def lift_all(family: Family) -> Family:
+    """A family of functions with each of them lifted."""
+    return family._make(function and lift(function) for function in family)
+
+
+def require(name: str, value: Any, holds: Callable[[np.ndarray], Any], remedy: str) -> None:
+    """Raises `ValueError` where a concrete `value` fails `holds`; what is being traced has no value to look at."""
+    if isinstance(value, jax.core.Tracer):
+        return
+    if not np.all(holds(np.asarray(value))):
+        raise ValueError(f"{name}={value} {remedy}")

@@ -1,0 +1,1 @@
+"""Experiments: flags in, a folder of numbers and figures out."""

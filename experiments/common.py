@@ -1,0 +1,62 @@
+"""What the experiments share: flags, and a user's mistake told in one line."""
+
+import math
+import sys
+from collections.abc import Callable
+
+from absl import app, flags
+
+from curated_retraining.driver import RunError
+
+
+def define(name: str, *, generations: int, rewards: list[str]) -> None:
+    """The flags of every experiment, with the defaults of this one; a wrong value is refused before anything runs."""
+    flags.DEFINE_enum("reward", rewards[0], rewards, "what the annotators like")
+    flags.DEFINE_integer("k", 4, "K, the size of the groups that an annotator chooses one sample from", lower_bound=2)
+    flags.DEFINE_list("lam", ["inf", "1"], "λ = #curated / #real, one or more of a number >= 0 or inf (the pure loop)")
+    number("temperature", 1.0, "temperature of the choice; 0 is best-of-K")
+    flags.DEFINE_integer("generations", generations, "retrainings after the fit to real data", lower_bound=1)
+    flags.DEFINE_integer("seeds", 3, "repetitions", lower_bound=1)
+    flags.DEFINE_integer("seed", 0, "seed of the first repetition; the others follow", lower_bound=0)
+    flags.DEFINE_integer("every", 1, "generations between two checkpoints", lower_bound=1)
+    flags.DEFINE_string("out", f"runs/{name}", "folder for the results; the same command again resumes there")
+    flags.register_validator("lam", _are_ratios, "takes one or more of a number >= 0 or inf, such as --lam=inf,1")
+
+
+def number(name: str, default: float | None, what: str) -> None:
+    """A flag that takes a finite number of at least 0."""
+    flags.DEFINE_float(name, default, what)
+    flags.register_validator(
+        name, lambda value: value is None or 0 <= value < math.inf, f"takes a finite number >= 0, such as --{name}=1"
+    )
+
+
+def settings(*but: str) -> dict:
+    """The flags that the results depend on, for `config.json`: those of this experiment except `but` and the common ones."""
+    values = flags.FLAGS.flags_by_module_dict()
+    ours = [flag for module, found in values.items() if "absl" not in module for flag in found]
+    return {flag.name: flag.value for flag in ours if flag.name not in ("out", "every", *but)}
+
+
+def launch(main: Callable[[], None]) -> None:
+    """Runs an experiment; a user's mistake ends in one line and a status that is not zero."""
+
+    def guarded(argv):
+        if len(argv) > 1:
+            sys.exit(f"error: unknown argument {argv[1]!r}; flags look like --lam=inf,1")
+        try:
+            main()
+        except (RunError, app.UsageError) as error:
+            sys.exit(f"error: {error}")
+        except KeyboardInterrupt:
+            sys.exit("stopped: the same command goes on from the last checkpoint")
+
+    app.run(guarded)
+
+
+def _are_ratios(texts: list[str]) -> bool:
+    try:
+        values = [float(text) for text in texts]
+    except ValueError:
+        return False
+    return bool(values) and all(value >= 0 for value in values)

@@ -1,0 +1,22 @@
+"""Curated retraining on a mixture of eight Gaussians (figures 4 and 6 of the paper).
+
+python -m experiments.gmm --reward=distance
+"""
+
+from curated_retraining import data
+from experiments import common
+from experiments.plane import run
+from experiments.plane.target import Target
+
+RING = Target(
+    draw=data.ring,
+    log_density=data.ring_log_density,
+    label=data.nearest_mode,
+    names=tuple(f"mode {mode}" for mode in range(8)),
+    extent=(-3.5, 3.5, -3.5, 3.5),
+)
+
+
+if __name__ == "__main__":
+    run.define("gmm", generations=8, liked=(2.0, 0.0), r_min=1.0)
+    common.launch(lambda: run.main(RING))

@@ -1,0 +1,22 @@
+"""Curated retraining on two moons (figures 5 and 7 of the paper).
+
+python -m experiments.moons --reward=classifier
+"""
+
+from curated_retraining import data
+from experiments import common
+from experiments.plane import run
+from experiments.plane.target import Target
+
+MOONS = Target(
+    draw=data.moons,
+    log_density=data.moons_log_density,
+    label=data.nearest_moon,
+    names=("upper moon", "lower moon"),
+    extent=(-1.6, 2.6, -1.2, 1.7),
+)
+
+
+if __name__ == "__main__":
+    run.define("moons", generations=5, liked=(0.0, 1.0), r_min=0.5)
+    common.launch(lambda: run.main(MOONS))

@@ -1,0 +1,66 @@
+"""The exact course of a curated loop in the plane, on a grid of the target's density."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from curated_retraining import theory
+from curated_retraining.types import Array, Reward
+from experiments.plane.target import Target
+
+SIDE = 112  # points along each side of the grid
+
+
+class Population(NamedTuple):
+    """A target and a reward on the points of a grid."""
+
+    x: Array  # [g, 2]; rows of the plane from low y to high y
+    cell: float  # the area a point stands for
+    p_ref: Array  # [g], sums to one
+    reward: Array  # [g]
+    label: Array  # [g]
+    top_level: float  # r_* − ε: from here on a point belongs to the top level set
+
+
+def on_grid(target: Target, reward: Reward, epsilon: float) -> Population:
+    """`target` and `reward` on SIDE × SIDE points; r_* is the largest reward on them."""
+    x0, x1, y0, y1 = target.extent
+    x, y = jnp.meshgrid(jnp.linspace(x0, x1, SIDE), jnp.linspace(y0, y1, SIDE))
+    grid = jnp.stack([x.ravel(), y.ravel()], axis=-1)
+    p_ref, on_points = jax.nn.softmax(target.log_density(grid)), reward(grid)
+    area = (x1 - x0) * (y1 - y0) / (SIDE - 1) ** 2
+    return Population(grid, area, p_ref, on_points, target.label(grid), float(on_points.max()) - epsilon)
+
+
+def course(
+    population: Population, *, k: int, lams: np.ndarray, temperature: float, generations: int
+) -> tuple[Array, Array]:
+    """Exact p_0, ..., p_generations for each λ, `[lams, generations + 1, g]`, and the limits, `[lams, g]`."""
+    p_ref, reward = population.p_ref, population.reward
+    spread = 1.0 if temperature == 0 else float(reward.max() - reward.min()) / temperature
+    options = {"k": k, "temperature": temperature, "reward_range": float(np.ceil(spread) + 1)}
+
+    @jax.jit
+    def of(lam):
+        p = theory.trajectory(p_ref, reward, lam=lam, num=generations, **options)
+        mixed = theory.mixed_limit(p_ref, reward, lam=lam, **options)
+        return p, jnp.where(jnp.isinf(lam), theory.pure_limit(p_ref, reward), mixed)
+
+    return jax.lax.map(of, jnp.asarray(lams, jnp.float32))
+
+
+def moments(population: Population, p: Array, classes: int) -> dict[str, Array]:
+    """The exact twins of the measured metrics for distributions `p` `[..., g]`."""
+    a = jnp.exp(population.reward)
+    mean = p @ a
+    log_ratio = jnp.log(jnp.where(p > 0, p, 1.0)) - jnp.log(population.p_ref)
+    return {
+        "reward_mean": p @ population.reward,
+        "exp_reward_mean": mean,
+        "exp_reward_var": p @ a**2 - mean**2,
+        "top_mass": p @ (population.reward >= population.top_level).astype(p.dtype),
+        "share": p @ jax.nn.one_hot(population.label, classes, dtype=p.dtype),
+        "kl": jnp.sum(jnp.where(p > 0, p * log_ratio, 0.0), axis=-1),
+    }

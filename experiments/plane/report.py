@@ -1,0 +1,112 @@
+"""What an experiment in the plane shows: a table of measured against exact, and the figures."""
+
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+
+from curated_retraining import figures, theory
+from curated_retraining.driver import History
+from curated_retraining.types import Array
+from experiments.plane import population
+from experiments.plane.population import SIDE, Population
+from experiments.plane.target import Target
+
+AXES = {
+    "reward_mean": "mean reward E[r]",
+    "exp_reward_mean": "E[exp r]",
+    "top_mass": "mass of the top level set",
+    "kl": "KL to the real data (nats)",
+}
+
+
+def write(
+    out: Path,
+    history: History,
+    exact: tuple[Array, Array],
+    plane: Population,
+    target: Target,
+    *,
+    lams: list[str],
+    k: int,
+) -> None:
+    """Prints the table and leaves the figures in `out/figures`."""
+    course, limit = exact
+    measured = {name: _by_row(values, len(lams)) for name, values in history.items()}
+    predicted = {name: np.asarray(v) for name, v in population.moments(plane, course, len(target.names)).items()}
+    print(table(measured["top_mass"], predicted["top_mass"], lams))
+
+    folder = out / "figures"
+    folder.mkdir(exist_ok=True)
+    rows = [f"pure loop, λ = ∞" if np.isinf(float(lam)) else f"real + curated, λ = {lam}" for lam in lams]
+    in_plane = {"rows": rows, "extent": target.extent, "reward": _square(plane.reward)}
+    points = _over_seeds(measured["pool"])
+    figures.densities(
+        folder / "densities.png", points, limit=_square(limit), p_0=_square(plane.p_ref / plane.cell), **in_plane
+    )
+    figures.animation(
+        folder / "generations.gif",
+        points,
+        exact=_square(course / plane.cell),
+        top_mass=measured["top_mass"].mean(axis=1),
+        **in_plane,
+    )
+    figures.curves(
+        folder / "curves.png",
+        {name: measured[name] for name in AXES},
+        predicted,
+        rows=rows,
+        bounds=bounds(plane, course, np.array([float(lam) for lam in lams]), k),
+        labels=AXES,
+    )
+    figures.shares(folder / "shares.png", measured["share"], predicted["share"], rows=rows, names=target.names)
+    print(
+        f"results in {out}: metrics.csv, checkpoints, figures/{{densities,curves,shares}}.png, figures/generations.gif"
+    )
+
+
+def table(measured: np.ndarray, exact: np.ndarray, lams: list[str]) -> str:
+    """Top level mass, measured `[lams, seeds, generations]` against exact `[lams, generations]`, as text."""
+    lines = [f"{'top level mass':>24}" + "".join(f"{f't={t}':>8}" for t in range(exact.shape[1]))]
+    for lam, runs, course in zip(lams, measured, exact, strict=True):
+        mean = runs.mean(axis=0)
+        for name, values in (("measured", mean), ("exact", course), ("difference", mean - course)):
+            lines.append(f"{f'λ={lam} {name}':>24}" + "".join(f"{value:8.3f}" for value in values))
+        lines.append(f"{'largest |difference|':>24}{abs(mean - course).max():8.3f} (mean over {len(runs)} seeds)")
+    return "\n".join(lines)
+
+
+def bounds(plane: Population, course: Array, lams: np.ndarray, k: int) -> dict[str, list[tuple[str, np.ndarray]]]:
+    """The bounds of the theory by metric, each `[lams, generations or 1]`."""
+    share = np.asarray(theory.curated_share(lams))[:, None]
+    a = jnp.exp(plane.reward)
+    reference, means = plane.p_ref @ a, course @ a
+    gains = jnp.stack([_gains(plane, row, k) for row in course])
+    step = (1 - share) * reference + share * (means + gains)[:, :-1]
+    step = np.concatenate([np.full((len(lams), 1), np.nan), step], axis=1)
+    floor = np.array([theory.reward_floor(plane.p_ref, plane.reward, k=k, lam=lam) for lam in lams])
+    ceiling = np.array([theory.kl_ceiling(k=k, lam=lam) for lam in lams])
+    return {
+        "exp_reward_mean": [("least gain from t − 1", step), ("floor for t ≥ 1", floor[:, None])],
+        "kl": [("ceiling for λ < 1/(K − 1)", ceiling[:, None])],
+    }
+
+
+def _gains(plane, course, k):
+    return jnp.stack([theory.reward_increment_bound(p, plane.reward, k=k) for p in course])
+
+
+def _by_row(values: np.ndarray, rows: int) -> np.ndarray:
+    """`[generations, rows × seeds, ...]` as `[rows, seeds, generations, ...]`."""
+    cells = np.moveaxis(values, 0, 1)
+    return cells.reshape(rows, -1, *cells.shape[1:])
+
+
+def _over_seeds(pool: np.ndarray) -> np.ndarray:
+    """`[rows, seeds, generations, n, 2]` as `[rows, generations, seeds × n, 2]`."""
+    together = np.moveaxis(pool, 1, 2)
+    return together.reshape(*together.shape[:2], -1, together.shape[-1])
+
+
+def _square(values: Array) -> np.ndarray:
+    return np.asarray(values).reshape(*values.shape[:-1], SIDE, SIDE)

@@ -1,0 +1,146 @@
+"""An experiment in the plane from its flags to its folder."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import app, flags
+from jax.tree_util import Partial
+
+import curated_retraining as cr
+from curated_retraining import metrics
+from curated_retraining.driver import drive
+from curated_retraining.types import Array, LoopState, Metrics, Model, PRNGKey, Reward, Static, lift, lift_all
+from experiments import common
+from experiments.plane import models, population, report, rewards
+from experiments.plane.population import Population
+from experiments.plane.target import Target
+
+FLAGS = flags.FLAGS
+
+
+def define(name: str, *, generations: int, liked: tuple[float, float], r_min: float) -> None:
+    """The flags of an experiment in the plane."""
+    common.define(name, generations=generations, rewards=list(rewards.GAMMA))
+    flags.DEFINE_enum("model", "ddpm", list(models.SIZES), "what is retrained")
+    flags.DEFINE_integer("pool", None, "samples a generation, a multiple of K (by default as suits the model)", 2)
+    flags.DEFINE_integer("real", 5000, "real points", 2)
+    flags.DEFINE_integer("steps", None, "optimiser or EM steps of a refit (by default as suits the model)", 1)
+    flags.DEFINE_integer("first_steps", None, "the same for generation 0", 1)
+    common.number("gamma", None, "γ, the scale of the reward (by default 10; 1 for log_density)")
+    common.number("r_min", r_min, "the radius within which reward `distance` is at its best")
+    flags.DEFINE_list("target", [str(value) for value in liked], "x,y: the point that reward `distance` likes")
+    flags.DEFINE_integer("label", 0, "the class that reward `classifier` likes", 0)
+    flags.register_validator("target", rewards.is_point, "takes two finite numbers, such as --target=2,0")
+
+
+def main(target: Target) -> None:
+    """Runs what the flags say and leaves numbers, table and figures in `--out`."""
+    settings = _settings(target)
+    lams = np.array([float(text) for text in FLAGS.lam])
+    seeds = FLAGS.seed + np.arange(FLAGS.seeds)
+    cells = [{"lam": lam, "seed": int(seed)} for lam in FLAGS.lam for seed in seeds]
+
+    reward = rewards.build(
+        FLAGS.reward,
+        target,
+        gamma=settings["gamma"],
+        r_min=FLAGS.r_min,
+        liked=jnp.array([float(text) for text in FLAGS.target]),
+        label=FLAGS.label,
+    )
+    plane = population.on_grid(target, reward, rewards.EDGE[FLAGS.reward] * settings["gamma"])
+    exact = population.course(plane, k=FLAGS.k, lams=lams, temperature=FLAGS.temperature, generations=FLAGS.generations)
+    first = models.build(FLAGS.model, target, settings["first_steps"])
+    later = models.build(FLAGS.model, target, settings["steps"])
+    sizes = Static((FLAGS.real, settings["pool"], FLAGS.k))
+    grid = (jnp.asarray(lams, jnp.float32), jnp.asarray(seeds))
+    observe = _observed(target, plane, later)
+    history = drive(
+        FLAGS.out,
+        settings,
+        Partial(generation_zero, Static(target), sizes, lift_all(first), grid),
+        Partial(generation, sizes, lift_all(later), lift(reward), observe, FLAGS.temperature, grid),
+        cells=cells,
+        generations=FLAGS.generations,
+        every=FLAGS.every,
+    )
+    report.write(Path(FLAGS.out), history, exact, plane, target, lams=FLAGS.lam, k=FLAGS.k)
+
+
+def _settings(target: Target) -> dict[str, Any]:
+    """The flags that the results depend on, with the defaults that depend on others filled in."""
+    sizes = models.SIZES[FLAGS.model]
+    pool = FLAGS.pool or FLAGS.k * sizes.curated
+    if pool % FLAGS.k:
+        raise app.UsageError(f"--pool={pool} does not split into groups of --k={FLAGS.k}: take a multiple of {FLAGS.k}")
+    if FLAGS.label >= len(target.names):
+        raise app.UsageError(f"--label={FLAGS.label} is not a class: take 0 to {len(target.names) - 1}")
+    names = "reward model k lam temperature generations seeds seed real r_min target label".split()
+    return {name: FLAGS[name].value for name in names} | {
+        "pool": pool,
+        "steps": FLAGS.steps or sizes.steps,
+        "first_steps": FLAGS.first_steps or sizes.first,
+        "gamma": rewards.GAMMA[FLAGS.reward] if FLAGS.gamma is None else FLAGS.gamma,
+    }
+
+
+def _observed(target: Target, plane: Population, model: Model) -> Metrics:
+    direction_key, reference_key = jax.random.split(jax.random.key(1))
+    return metrics.join(
+        metrics.reward_moments(),
+        metrics.reward_quantiles(),
+        metrics.top_mass(plane.top_level),
+        metrics.proportions(target.label, len(target.names)),
+        metrics.sliced_wasserstein(direction_key, target.draw(reference_key, 4096).x, directions=32),
+        models.kl(FLAGS.model, model, plane, target),
+        metrics.snapshot(2000),
+    )
+
+
+def generation_zero(target: Static, sizes: Static, model: Model, grid: tuple[Array, Array]) -> LoopState:
+    """Each seed's model of its own real data, shared by all λ: `[lams × seeds, ...]`."""
+    num_real, pool_size, k = sizes.value
+    lams, seeds = grid
+
+    def of(seed):
+        data_key, start_key, _ = _keys(seed)
+        real = target.value.draw(data_key, num_real)
+        return cr.start(start_key, model, cr.with_real(jnp.inf), real, slot=pool_size // k)
+
+    return jax.tree.map(lambda leaf: jnp.concatenate([leaf] * len(lams)), jax.lax.map(of, seeds))
+
+
+def generation(
+    sizes: Static,
+    model: Model,
+    reward: Reward,
+    observe: Metrics,
+    temperature: float,
+    grid: tuple[Array, Array],
+    state: LoopState,
+) -> tuple[LoopState, dict[str, Array]]:
+    """One retraining of every cell, `[lams × seeds, ...]`; a seed has the same keys under every λ."""
+    _, pool_size, k = sizes.value
+    lams, seeds = grid
+
+    def of(cell):
+        lam, seed, state = cell
+        step = cr.retraining(
+            model,
+            reward=reward,
+            curate=cr.k_way(k, cr.luce(temperature)),
+            mixing=cr.with_real(lam),
+            pool_size=pool_size,
+            metrics=observe,
+        )
+        return step(_keys(seed)[2], state)
+
+    return jax.lax.map(of, (jnp.repeat(lams, len(seeds)), jnp.tile(seeds, len(lams)), state))
+
+
+def _keys(seed: Array) -> PRNGKey:
+    """The keys of the real data, of generation 0 and of the loop."""
+    return jax.random.split(jax.random.key(seed), 3)

@@ -1,0 +1,29 @@
+"""What holds in every test: no key is used twice, no rank is promoted, nothing is cached on disk or shown."""
+
+import os
+
+import jax
+import numpy as np
+import pytest
+
+os.environ["MPLBACKEND"] = "Agg"  # read when matplotlib is first imported
+
+jax.config.update("jax_debug_key_reuse", True)
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_enable_compilation_cache", False)
+
+
+@pytest.fixture
+def assert_mean():
+    """Asserts that independent draws `[n, ...]` have the given mean, to `k` of its standard errors.
+
+    Where all draws agree the error is zero and the mean must be exact: a probability of zero means never.
+    """
+
+    def check(draws, expected, k=4.5):
+        draws = np.asarray(draws, float)
+        error = draws.std(axis=0, ddof=1) / np.sqrt(len(draws))
+        away = np.abs(draws.mean(axis=0) - expected)
+        assert np.all(away <= k * error), f"mean {draws.mean(axis=0)}, expected {expected}, standard error {error}"
+
+    return check

@@ -1,0 +1,203 @@
+from itertools import product
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.special import softmax
+
+from curated_retraining import curation
+
+ROWS = jnp.arange(6)[:, None]
+ERRORS = [
+    (lambda: curation.k_way(1, curation.luce()), "k=1"),
+    (lambda: curation.luce(-0.5), "temperature=-0.5"),
+    (lambda: curation.luce(np.nan), "temperature=nan"),
+    (lambda: curation.tilt(-1.0), "temperature=-1"),
+    (lambda: curation.top_fraction(0.0), r"share=0\.0"),
+    (lambda: curation.top_fraction(1.5), r"share=1\.5"),
+    (lambda: curation.rounds(curation.everything(), 0), "num=0"),
+    (lambda: curate(curation.k_way(4, curation.luce()), jnp.zeros(6)), "pool of 6 does not split into groups of 4"),
+    (lambda: curate(curation.k_way(2, curation.luce()), jnp.zeros((6, 2))), r"\(2, 2\)"),
+    (lambda: curate(curation.tilt(), jnp.zeros((6, 2))), r"\(6, 2\)"),
+    (lambda: curate(curation.top_fraction(0.5), jnp.zeros((6, 2))), r"\(6, 2\)"),
+    (lambda: curate(curation.threshold(0.5), jnp.zeros((6, 2))), r"\(6, 2\)"),
+]
+
+
+def curate(curator, reward, pool=ROWS, seed=0):
+    return curator(jax.random.key(seed), pool, jnp.asarray(reward))
+
+
+def repeated(curator, reward, times):
+    """The rows of a group with these rewards that are chosen in independent repetitions, `[times]`."""
+    reward = jnp.tile(jnp.asarray(reward), times)
+    return np.asarray(curate(curator, reward, jnp.arange(reward.size)).x) % (reward.size // times)
+
+
+@pytest.mark.parametrize(("act", "message"), ERRORS)
+def test_mistakes_are_rejected(act, message):
+    with pytest.raises(ValueError, match=message):
+        act()
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
+def test_luce_chooses_in_proportion_to_exp_reward(assert_mean, temperature):
+    reward = np.array([0.0, 1.0, -1.0, 2.5])
+    chosen = repeated(curation.k_way(4, curation.luce(temperature)), reward, 20_000)
+    assert_mean(chosen[:, None] == np.arange(4), softmax(reward / temperature))
+
+
+def test_curated_points_follow_the_k_way_operator(assert_mean):
+    """p·H^K by enumeration of all groups of three from a support of three."""
+    p, reward, k = np.array([0.5, 0.3, 0.2]), np.array([0.0, 1.0, 2.0]), 3
+    expected = np.zeros(3)
+    for group in product(range(3), repeat=k):
+        np.add.at(expected, list(group), p[list(group)].prod() * softmax(reward[list(group)]))
+
+    pool_key, curate_key = jax.random.split(jax.random.key(1))
+    pool = jax.random.choice(pool_key, 3, (60_000,), p=jnp.asarray(p))
+    kept = curation.k_way(k, curation.luce())(curate_key, pool, jnp.asarray(reward)[pool])
+    assert_mean(np.asarray(kept.x)[:, None] == np.arange(3), expected)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1e-30])
+def test_at_temperature_zero_the_best_win_and_ties_are_even(assert_mean, temperature):
+    chosen = repeated(curation.k_way(4, curation.luce(temperature)), [1.0, 3.0, 3.0, 0.0], 10_000)
+    assert_mean(chosen[:, None] == np.arange(4), [0, 0.5, 0.5, 0])
+
+
+@pytest.mark.parametrize("temperature", [1e30, np.inf])
+def test_at_a_high_temperature_the_choice_is_even(assert_mean, temperature):
+    chosen = repeated(curation.k_way(3, curation.luce(temperature)), [1.0, 3.0, 0.0], 10_000)
+    assert_mean(chosen[:, None] == np.arange(3), 1 / 3)
+
+
+def test_one_of_each_group_of_consecutive_rows_is_kept():
+    kept = curate(curation.k_way(3, curation.luce()), jax.random.normal(jax.random.key(2), (600,)), jnp.arange(600))
+    np.testing.assert_array_equal(np.asarray(kept.x) // 3, np.arange(200))
+    assert len(set(np.asarray(kept.x) % 3)) == 3
+    np.testing.assert_array_equal(kept.weight, np.full(200, np.float32(1 / 200)))
+
+
+@pytest.mark.parametrize("event", [(), (5,), (2, 3, 1)])
+@pytest.mark.parametrize("dtype", [jnp.int32, jnp.float32])
+def test_events_keep_their_shape_and_type(event, dtype):
+    pool = jnp.arange(6 * np.prod(event, dtype=int), dtype=dtype).reshape(6, *event)
+    best = [0.0, 1.0, 2.0, 0.0, 1.0, 2.0]
+    kept = curate(curation.k_way(3, curation.luce(0.0)), best, pool)
+    assert kept.x.dtype == dtype
+    np.testing.assert_array_equal(kept.x, pool[jnp.array([2, 5])])
+    twice = curate(curation.rounds(curation.k_way(3, curation.luce()), 2), best, pool)
+    assert twice.x.shape == (4, *event) and twice.x.dtype == dtype
+
+
+def test_temperature_is_data():
+    reward, temperatures = jax.random.normal(jax.random.key(3), (6,)), jnp.array([0.0, 0.3, jnp.inf])
+
+    def both(temperature):
+        return curate(curation.k_way(2, curation.luce(temperature)), reward), curate(curation.tilt(temperature), reward)
+
+    together = jax.vmap(both)(temperatures)
+    for i, temperature in enumerate(temperatures):
+        kept, tilted = both(temperature)
+        np.testing.assert_array_equal(together[0].x[i], kept.x)
+        np.testing.assert_allclose(together[1].weight[i], tilted.weight, rtol=1e-6)  # another order of summation
+
+
+def test_a_choice_rule_sees_points_rewards_and_a_key_of_its_own(assert_mean):
+    """A rule that likes a random place by its key, but never a point below 0, whatever its reward."""
+
+    def rule(key, x, reward):
+        assert x.shape == (2, 1) and reward.shape == (2,)
+        place = jax.random.randint(key, (), 0, 2)
+        return jnp.where((jnp.arange(2) == place) & (x[:, 0] >= 0), reward, -jnp.inf)
+
+    n = 20_000
+    kept = curate(curation.k_way(2, rule), jnp.ones(n), jnp.arange(n)[:, None])
+    place = np.asarray(kept.x)[:, 0] % 2
+    assert_mean(place, 0.5)
+    assert_mean(place[0::2] == place[1::2], 0.5)  # groups have keys of their own
+
+    alternating = jnp.where(jnp.arange(n) % 2 == 0, -1, 1)[:, None]
+    seen = np.asarray(curate(curation.k_way(2, lambda key, x, reward: 1e6 * x[:, 0]), jnp.ones(n), alternating).x)
+    assert np.all(seen == 1)
+
+
+def test_a_choice_rule_may_use_several_annotators(assert_mean):
+    def crowd(key, x, reward):
+        assert reward.shape == (3, 2)
+        return reward[:, jax.random.randint(key, (), 0, 2)]
+
+    reward = jnp.tile(jnp.array([[1e6, 0.0], [0.0, 0.0], [0.0, 1e6]]), (10_000, 1))
+    chosen = np.asarray(curate(curation.k_way(3, crowd), reward, jnp.arange(30_000)).x) % 3
+    assert_mean(chosen[:, None] == np.arange(3), [0.5, 0, 0.5])
+
+
+@pytest.mark.parametrize("rule", [lambda key, x, reward: reward.sum(), lambda key, x, reward: reward[:, None]])
+def test_logits_of_another_shape_are_rejected(rule):
+    """One number for a group would make all groups choose alike."""
+    with pytest.raises((ValueError, AssertionError)):
+        curate(curation.k_way(3, rule), jnp.ones(9), jnp.arange(9))
+
+
+@pytest.mark.parametrize("temperature", [0.25, 1.0])
+def test_tilt_is_a_softmax_over_the_pool(temperature):
+    reward = np.array([0.0, 1.0, -2.0, 0.5, 3.0, 3.0])
+    tilted = curate(curation.tilt(temperature), reward)
+    np.testing.assert_array_equal(tilted.x, ROWS)
+    np.testing.assert_allclose(tilted.weight, softmax(reward / temperature), rtol=1e-5)  # float32 exponentials
+
+
+def test_tilt_at_temperature_zero_keeps_the_best():
+    tilted = curate(curation.tilt(0.0), [0.0, 1.0, 3.0, 0.5, 3.0, 2.0])
+    np.testing.assert_array_equal(tilted.weight, [0, 0, 0.5, 0, 0.5, 0])
+
+
+@pytest.mark.parametrize(
+    ("share", "kept"),
+    [(0.5, [1, 0, 2 / 3, 2 / 3, 2 / 3, 0]), (1 / 4, [1, 0, 1 / 6, 1 / 6, 1 / 6, 0]), (1.0, [1, 1, 1, 1, 1, 1])],
+)
+def test_top_fraction_keeps_its_share_exactly_with_ties_at_the_edge(share, kept):
+    """In points: 6 · share, of which the best takes one and the three that tie take what is left."""
+    got = jax.jit(curate)(curation.top_fraction(share), [3.0, 0.0, 1.0, 1.0, 1.0, -1.0])
+    np.testing.assert_allclose(got.weight, np.array(kept) / (6 * share), rtol=1e-6)
+    np.testing.assert_allclose(got.weight.sum(), 1, rtol=1e-6)
+
+
+def test_threshold_keeps_what_reaches_it():
+    kept = curate(curation.threshold(1.0), [1.0, 0.9, 2.0, -1.0, 1.0, 5.0])
+    np.testing.assert_array_equal(kept.x, ROWS)
+    np.testing.assert_array_equal(kept.weight, [0.25, 0, 0.25, 0, 0.25, 0.25])
+
+
+@pytest.mark.parametrize("transform", [lambda f: f, jax.jit])
+def test_a_threshold_that_nobody_reaches_is_seen(transform):
+    weight = transform(lambda least: curate(curation.threshold(least), jnp.zeros(6)).weight)(1.0)
+    assert np.isnan(weight).all()
+
+
+def test_everything_keeps_the_pool_evenly():
+    kept = curate(curation.everything(), [0.0, 1.0, 3.0, 0.5, 3.0, 2.0])
+    np.testing.assert_array_equal(kept.x, ROWS)
+    np.testing.assert_array_equal(kept.weight, np.full(6, np.float32(1 / 6)))
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2, 3], [3, 0, 2, 1]])
+def test_rounds_regroup_at_random_whatever_the_order_of_the_pool(assert_mean, order):
+    """Best of two over 4 points: each round keeps 3 and the better of the other pair, 2 unless 2 is 3's partner."""
+    num = 3000
+    pool = jnp.array(order)
+    kept = curate(curation.rounds(curation.k_way(2, curation.luce(0.0)), num), pool.astype(float), pool)
+    each = np.sort(np.asarray(kept.x).reshape(num, 2), axis=-1)
+    np.testing.assert_array_equal(kept.weight, np.full(2 * num, np.float32(1 / (2 * num))))
+    assert_mean(each[:, 0, None] == np.arange(4), [0, 1 / 3, 2 / 3, 0])
+    assert np.all(each[:, 1] == 3)
+
+
+def test_rounds_share_the_weights_of_a_curator():
+    both = curate(curation.rounds(curation.tilt(), 2), [0.0, 1.0, 3.0, 0.5, 3.0, 2.0])
+    expected = softmax([0.0, 1.0, 3.0, 0.5, 3.0, 2.0])
+    mass = np.zeros(6)
+    np.add.at(mass, np.asarray(both.x)[:, 0], np.asarray(both.weight))
+    np.testing.assert_allclose(mass, expected, rtol=1e-6)
