@@ -42,7 +42,7 @@ def rounds(curate: Curator, num: int) -> Curator:
 
 
 def tilt(temperature: float | Array = 1.0) -> Curator:
-    """Weights all points in proportion to `exp(reward / temperature)`: the limit K → ∞ of `k_way`; zero keeps the best."""
+    """Weights all points in proportion to `exp(reward / temperature)`, zero the best only: `k_way` for K → ∞."""
     require("temperature", temperature, lambda t: t >= 0, "is not a temperature: take a number of at least 0")
     return Partial(_tilt, temperature)
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from curated_retraining.types import Array, Dataset, PRNGKey, require
 
@@ -15,7 +16,7 @@ def uniform(x: Array) -> Dataset:
     return Dataset(x, jnp.full(x.shape[:1], 1 / x.shape[0]))
 
 
-def union(parts: Sequence[Dataset], shares: Array | Sequence[float]) -> Dataset:
+def union(parts: Sequence[Dataset], shares: Sequence[ArrayLike]) -> Dataset:
     """All the points of `parts`, the weights of part i times `shares[i]`; shares sum to one and may be traced."""
     x = jnp.concatenate([part.x for part in parts])
     weight = jnp.concatenate([share * part.weight for share, part in zip(shares, parts, strict=True)])

@@ -25,7 +25,7 @@ import orbax.checkpoint as ocp
 from jax.tree_util import Partial
 from tqdm import tqdm
 
-from curated_retraining.types import Array, State
+from curated_retraining.types import State
 
 History = dict[str, np.ndarray]  # [generations, cells, ...]
 Cells = Sequence[Mapping[str, Any]]
@@ -107,12 +107,7 @@ def table(history: History, cells: Cells) -> str:
 @contextlib.contextmanager
 def _claimed(folder: Path, settings: Mapping[str, Any]) -> Iterator[None]:
     """Holds the folder for this process and these settings."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = open(folder / ".lock", "a")
-    except OSError as error:
-        raise RunError(f"{folder} cannot be written ({error.strerror}): choose another folder") from error
-    with lock:
+    with _lock_file(folder) as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -125,6 +120,14 @@ def _claimed(folder: Path, settings: Mapping[str, Any]) -> Iterator[None]:
             config = {"flags": given, "versions": _versions(), "device": jax.devices()[0].device_kind}
             _write(path, json.dumps(config, indent=2) + "\n")
         yield
+
+
+def _lock_file(folder: Path) -> io.TextIOBase:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return open(folder / ".lock", "a")
+    except OSError as error:
+        raise RunError(f"{folder} cannot be written ({error.strerror}): choose another folder") from error
 
 
 def _require_same(path: Path, given: dict) -> None:

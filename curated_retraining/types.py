@@ -4,13 +4,13 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
-import chex
 import jax
 import numpy as np
+from jax.core import Tracer
 
 Array = jax.Array
 PRNGKey = jax.Array
-State = chex.ArrayTree
+State = Any  # a pytree of arrays, each family's own
 
 
 class Dataset(NamedTuple):
@@ -93,7 +93,7 @@ def lift_all(family: Family) -> Family:
 
 def require(name: str, value: Any, holds: Callable[[np.ndarray], Any], remedy: str) -> None:
     """Raises `ValueError` where a concrete `value` fails `holds`; what is being traced has no value to look at."""
-    if isinstance(value, jax.core.Tracer):
+    if isinstance(value, Tracer):
         return
     if not np.all(holds(np.asarray(value))):
         raise ValueError(f"{name}={value} {remedy}")

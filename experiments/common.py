@@ -31,11 +31,11 @@ def number(name: str, default: float | None, what: str) -> None:
     )
 
 
-def settings(*but: str) -> dict:
-    """The flags that the results depend on, for `config.json`: those of this experiment except `but` and the common ones."""
-    values = flags.FLAGS.flags_by_module_dict()
-    ours = [flag for module, found in values.items() if "absl" not in module for flag in found]
-    return {flag.name: flag.value for flag in ours if flag.name not in ("out", "every", *but)}
+def settings() -> dict:
+    """The flags that the results depend on: all of ours but where and how often to save."""
+    found = flags.FLAGS.flags_by_module_dict()
+    ours = [flag for module in found if module.startswith("experiments.") for flag in found[module]]
+    return {flag.name: flag.value for flag in ours if flag.name not in ("out", "every")}
 
 
 def launch(main: Callable[[], None]) -> None:

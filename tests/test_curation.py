@@ -25,8 +25,13 @@ ERRORS = [
 ]
 
 
+@jax.jit
+def _curate(curator, key, pool, reward):
+    return curator(key, pool, reward)
+
+
 def curate(curator, reward, pool=ROWS, seed=0):
-    return curator(jax.random.key(seed), pool, jnp.asarray(reward))
+    return _curate(curator, jax.random.key(seed), pool, jnp.asarray(reward))
 
 
 def repeated(curator, reward, times):
@@ -55,9 +60,8 @@ def test_curated_points_follow_the_k_way_operator(assert_mean):
     for group in product(range(3), repeat=k):
         np.add.at(expected, list(group), p[list(group)].prod() * softmax(reward[list(group)]))
 
-    pool_key, curate_key = jax.random.split(jax.random.key(1))
-    pool = jax.random.choice(pool_key, 3, (60_000,), p=jnp.asarray(p))
-    kept = curation.k_way(k, curation.luce())(curate_key, pool, jnp.asarray(reward)[pool])
+    pool = np.random.default_rng(1).choice(3, 60_000, p=p)
+    kept = curate(curation.k_way(k, curation.luce()), reward[pool], jnp.asarray(pool))
     assert_mean(np.asarray(kept.x)[:, None] == np.arange(3), expected)
 
 
@@ -74,26 +78,25 @@ def test_at_a_high_temperature_the_choice_is_even(assert_mean, temperature):
 
 
 def test_one_of_each_group_of_consecutive_rows_is_kept():
-    kept = curate(curation.k_way(3, curation.luce()), jax.random.normal(jax.random.key(2), (600,)), jnp.arange(600))
+    kept = curate(curation.k_way(3, curation.luce()), np.random.default_rng(2).normal(size=600), jnp.arange(600))
     np.testing.assert_array_equal(np.asarray(kept.x) // 3, np.arange(200))
     assert len(set(np.asarray(kept.x) % 3)) == 3
     np.testing.assert_array_equal(kept.weight, np.full(200, np.float32(1 / 200)))
 
 
-@pytest.mark.parametrize("event", [(), (5,), (2, 3, 1)])
-@pytest.mark.parametrize("dtype", [jnp.int32, jnp.float32])
+@pytest.mark.parametrize(("event", "dtype"), [((), jnp.float32), ((5,), jnp.int8), ((2, 3, 1), jnp.float32)])
 def test_events_keep_their_shape_and_type(event, dtype):
-    pool = jnp.arange(6 * np.prod(event, dtype=int), dtype=dtype).reshape(6, *event)
+    pool = jnp.arange(6 * np.prod(event, dtype=int)).astype(dtype).reshape(6, *event)
     best = [0.0, 1.0, 2.0, 0.0, 1.0, 2.0]
     kept = curate(curation.k_way(3, curation.luce(0.0)), best, pool)
     assert kept.x.dtype == dtype
-    np.testing.assert_array_equal(kept.x, pool[jnp.array([2, 5])])
-    twice = curate(curation.rounds(curation.k_way(3, curation.luce()), 2), best, pool)
+    np.testing.assert_array_equal(kept.x, pool[np.array([2, 5])])
+    twice = jax.eval_shape(lambda: curate(curation.rounds(curation.k_way(3, curation.luce()), 2), best, pool))
     assert twice.x.shape == (4, *event) and twice.x.dtype == dtype
 
 
 def test_temperature_is_data():
-    reward, temperatures = jax.random.normal(jax.random.key(3), (6,)), jnp.array([0.0, 0.3, jnp.inf])
+    reward, temperatures = np.random.default_rng(3).normal(size=6), jnp.array([0.0, 0.3, jnp.inf])
 
     def both(temperature):
         return curate(curation.k_way(2, curation.luce(temperature)), reward), curate(curation.tilt(temperature), reward)
@@ -160,7 +163,7 @@ def test_tilt_at_temperature_zero_keeps_the_best():
 )
 def test_top_fraction_keeps_its_share_exactly_with_ties_at_the_edge(share, kept):
     """In points: 6 · share, of which the best takes one and the three that tie take what is left."""
-    got = jax.jit(curate)(curation.top_fraction(share), [3.0, 0.0, 1.0, 1.0, 1.0, -1.0])
+    got = curate(curation.top_fraction(share), [3.0, 0.0, 1.0, 1.0, 1.0, -1.0])
     np.testing.assert_allclose(got.weight, np.array(kept) / (6 * share), rtol=1e-6)
     np.testing.assert_allclose(got.weight.sum(), 1, rtol=1e-6)
 
@@ -171,10 +174,11 @@ def test_threshold_keeps_what_reaches_it():
     np.testing.assert_array_equal(kept.weight, [0.25, 0, 0.25, 0, 0.25, 0.25])
 
 
-@pytest.mark.parametrize("transform", [lambda f: f, jax.jit])
-def test_a_threshold_that_nobody_reaches_is_seen(transform):
-    weight = transform(lambda least: curate(curation.threshold(least), jnp.zeros(6)).weight)(1.0)
-    assert np.isnan(weight).all()
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_threshold_that_nobody_reaches_is_seen(compiled):
+    """Compiled, 0 / 0 may be rewritten to 0: then mixing with real data would hide that nothing was kept."""
+    with jax.disable_jit(not compiled):
+        assert np.isnan(curate(curation.threshold(1.0), jnp.zeros(6)).weight).all()
 
 
 def test_everything_keeps_the_pool_evenly():

@@ -57,10 +57,10 @@ def test_draws_follow_the_weights_and_skip_rows_without(assert_mean):
 
 def test_a_row_without_weight_is_never_drawn_from_many():
     """Parallel sums of many weights are not monotone: their rounding alone must not give such a row a share."""
-    value_key, kept_key, draw_key = jax.random.split(jax.random.key(1), 3)
-    kept = jax.random.bernoulli(kept_key, 0.5, (50_000,))
-    weight = kept * jax.random.uniform(value_key, kept.shape)
-    drawn = data.draw(draw_key, Dataset(kept, weight / weight.sum()), 2**22)
+    rng = np.random.default_rng(1)
+    kept = rng.random(50_000) < 0.5
+    weight = np.where(kept, rng.random(50_000), 0)
+    drawn = data.draw(jax.random.key(1), Dataset(jnp.asarray(kept), jnp.asarray(weight / weight.sum())), 2**22)
     assert drawn.all()
 
 
@@ -106,6 +106,7 @@ def test_moons_have_the_moments_of_their_arcs(assert_mean):
 
 
 def test_moons_are_two_even_half_circles(assert_mean):
+    """The noise of 1e-3 stays below 6 sd: of 20,000 draws one goes beyond once in 25,000 tests."""
     ends = data.moon_arcs(jnp.array([0.0, 0.5, 1.0]))
     np.testing.assert_allclose(ends[0], [[1, 0], [0, 1], [-1, 0]], atol=1e-6)  # float32 sines of π
     np.testing.assert_allclose(ends[1], [[0, 0.5], [1, -0.5], [2, 0.5]], atol=1e-6)
@@ -114,7 +115,7 @@ def test_moons_are_two_even_half_circles(assert_mean):
     x = np.asarray(data.moons(jax.random.key(5), 20_000, noise).x)
     upper = np.abs(np.linalg.norm(x, axis=-1) - 1)
     lower = np.abs(np.linalg.norm(x - [1, 0.5], axis=-1) - 1)
-    assert np.all(np.minimum(upper, lower) < 6 * noise)  # 20,000 draws: beyond 6 sd once in 25,000 tests
+    assert np.all(np.minimum(upper, lower) < 6 * noise)
     assert_mean(upper < lower, 0.5)
 
 
@@ -133,7 +134,7 @@ def test_densities_integrate_to_one_and_are_those_of_the_samples(assert_mean, lo
 @pytest.mark.parametrize("noise", [0.1, 0.02])
 def test_the_moons_density_is_as_accurate_as_it_says(noise):
     """1e-4 nats within 5 `noise` of an arc while π / 256 < `noise`, ends of arcs included, by a Gauss-Legendre rule."""
-    node, weight = np.polynomial.legendre.leggauss(1024)
+    node, weight = np.polynomial.legendre.leggauss(400)
     with jax.enable_x64(True):
         means = np.asarray(data.moon_arcs(jnp.asarray(node + 1) / 2)).reshape(-1, 2)
         start = np.asarray(data.moon_arcs(jnp.linspace(0, 1, 21))).reshape(-1, 2)

@@ -175,6 +175,7 @@ def test_reward_contours_are_the_edge_of_the_top_set_and_round_levels(drawn):
     ax = panels(figure, 2)[0, 1]
     edge = np.hypot(*(path_of(ax, 1) - [2, 0]).T)
     assert np.abs(edge - 1).max() < STEP
+    assert [lines.get_linestyle() for lines in ax.collections] == [[(0, None)]] * 2  # solid, though levels are negative
     np.testing.assert_array_equal(ax.collections[0].levels, [-45, -30, -15])
     assert texts(figure) == [
         "top reward set, r = 0",
@@ -263,6 +264,16 @@ def test_the_legend_covers_no_panel_or_label(drawn, case):
     figure.draw_without_rendering()
     legend = figure.legends[0].get_window_extent()
     assert not [ax for ax in figure.axes if legend.overlaps(ax.get_tightbbox())]
+
+
+@pytest.mark.filterwarnings("error")  # a layout that finds no room warns
+def test_a_long_legend_lengthens_the_figure_and_leaves_panels_their_height(drawn):
+    heights = []
+    for classes in (1, 9):
+        figure = drawn(figures.shares, SHARE[:1, ..., :classes], None, rows=ROWS[:1], names=list("abcdefghi"[:classes]))
+        figure.draw_without_rendering()
+        heights.append(figure.axes[0].bbox.height / figure.dpi)
+    assert 0.9 < heights[1] / heights[0] < 1.1  # a line of the legend is a tenth of a panel
 
 
 def test_titles_and_names_must_be_as_many_as_what_they_name():

@@ -134,7 +134,7 @@ def test_kl_to_sample_between_normals(assert_mean):
         pool = 0.7 * jax.random.normal(pool_key, (300, 1))
         return metrics.kl_to_sample(0.5 + jax.random.normal(reference_key, (600, 1)))(record(pool))["kl"]
 
-    estimates = jax.jit(jax.vmap(estimate))(jax.random.split(jax.random.key(1), 64))
+    estimates = jax.jit(jax.vmap(estimate))(jax.random.split(jax.random.key(1), 32))
     assert_mean(estimates, -np.log(0.7) + (0.49 + 0.25) / 2 - 0.5)
 
 
@@ -173,15 +173,15 @@ def test_sliced_wasserstein_between_normals(assert_mean):
         pool, reference = 1 + 2 * jax.random.normal(pool_key, (3000, 1)), jax.random.normal(reference_key, (2000, 1))
         return metrics.sliced_wasserstein(direction_key, reference, 1)(record(pool))["sliced_w2"] ** 2
 
-    assert_mean(jax.jit(jax.vmap(estimate))(jax.random.split(jax.random.key(4), 64)), 2)
+    assert_mean(jax.jit(jax.vmap(estimate))(jax.random.split(jax.random.key(4), 32)), 2)
 
 
 def test_sliced_wasserstein_sees_all_of_a_large_pool():
-    """The best 1 % moved by one: √0.01. 50,000² is more than an int32 holds."""
-    pool = jnp.linspace(0, 1, 50_000)[:, None]
-    moved = pool.at[-500:].add(1.0)
-    got = metrics.sliced_wasserstein(jax.random.key(5), moved, 1)(record(pool))["sliced_w2"]
-    np.testing.assert_allclose(got, 0.1, rtol=1e-4)  # float32 mean of 50,000 numbers
+    """One in a hundred at either end moved outwards by one: √0.02. 50,000² is more than an int32 holds."""
+    pool = np.linspace(0, 1, 50_000)[:, None]
+    moved = pool + np.sign(pool - 0.5) * (np.abs(pool - 0.5) > 0.49)
+    got = metrics.sliced_wasserstein(jax.random.key(5), jnp.asarray(moved), 1)(record(pool))["sliced_w2"]
+    np.testing.assert_allclose(got, np.sqrt(0.02), rtol=1e-3)  # up to 2 of 1000 points at the edges of 0.49
 
 
 def test_mmd_is_its_double_sum():
@@ -207,7 +207,7 @@ def test_mmd_of_one_distribution_is_zero_on_average(assert_mean):
         pool, reference = jax.random.normal(pool_key, (20, 2)), jax.random.normal(reference_key, (30, 2))
         return metrics.mmd(reference, 1.0)(record(pool))["mmd"]
 
-    assert_mean(jax.jit(jax.vmap(estimate))(jax.random.split(jax.random.key(6), 400)), 0)
+    assert_mean(jax.jit(jax.vmap(estimate))(jax.random.split(jax.random.key(6), 200)), 0)
 
 
 def test_mmd_takes_large_pools():

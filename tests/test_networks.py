@@ -5,16 +5,19 @@ import pytest
 
 from curated_retraining.networks.mlp import MLP, TimeMLP, time_features
 
-X = jax.random.normal(jax.random.key(0), (5, 3, 2))
+X = jnp.linspace(-1, 1, 30).reshape(5, 3, 2)
 TIME = jnp.linspace(0, 1, 5)
 
 
-def untied(params, seed=1):
+def untied(params):
     """Parameters with noise, so that the last layer is no longer zero."""
-    leaves, structure = jax.tree.flatten(params)
-    keys = jax.random.split(jax.random.key(seed), len(leaves))
-    noisy = [leaf + 0.3 * jax.random.normal(key, leaf.shape) for key, leaf in zip(keys, leaves, strict=True)]
-    return jax.tree.unflatten(structure, noisy)
+    rng = np.random.default_rng(0)
+    return jax.tree.map(lambda leaf: leaf + rng.normal(0, 0.3, leaf.shape).astype(np.float32), params)
+
+
+def start(network, *inputs):
+    """Parameters and the compiled network."""
+    return jax.jit(network.init)(jax.random.key(2), *inputs), jax.jit(network.apply)
 
 
 def widths(params):
@@ -22,35 +25,32 @@ def widths(params):
 
 
 def test_mlp_starts_at_zero_and_takes_events_of_any_shape():
-    network = MLP(out=4, width=7, depth=2)
-    params = network.init(jax.random.key(2), X)
-    np.testing.assert_array_equal(network.apply(params, X), np.zeros((5, 4)))
+    params, apply = start(MLP(out=4, width=7, depth=2), X)
+    np.testing.assert_array_equal(apply(params, X), np.zeros((5, 4)))
     assert widths(params) == [(6, 7), (7, 7), (7, 7), (7, 4)]
-    assert network.apply(params, X.astype(int)).dtype == jnp.float32
+    assert jax.eval_shape(apply, params, X.astype(int)).dtype == jnp.float32
 
 
 def test_mlp_treats_each_point_alone():
-    network = MLP(out=4, width=7, depth=1)
-    params = untied(network.init(jax.random.key(2), X))
-    out, changed = (network.apply(params, x) for x in (X, X.at[3].add(1.0)))
+    params, apply = start(MLP(out=4, width=7, depth=1), X)
+    out, changed = (apply(untied(params), x) for x in (X, X.at[3].add(1.0)))
     np.testing.assert_array_equal(out[:3], changed[:3])
     assert not np.any(np.isclose(out[3], changed[3]))
 
 
 def test_time_mlp_starts_at_zero_in_the_shape_of_events():
-    network = TimeMLP(width=7, depth=1)
-    params = network.init(jax.random.key(2), X, time_features(TIME, 4))
-    np.testing.assert_array_equal(network.apply(params, X, time_features(TIME, 4)), np.zeros(X.shape))
+    params, apply = start(TimeMLP(width=7, depth=1), X, time_features(TIME, 4))
+    np.testing.assert_array_equal(apply(params, X, time_features(TIME, 4)), np.zeros(X.shape))
     assert sorted(widths(params)) == [(4, 7), (6, 7), (7, 6), (7, 7)]
 
 
 def test_time_mlp_reads_the_time_and_one_time_stands_for_all():
-    network = TimeMLP(width=7, depth=1)
-    params = untied(network.init(jax.random.key(2), X, time_features(TIME, 4)))
-    one = network.apply(params, X, time_features(TIME[1:2], 4))
-    tiled = network.apply(params, X, time_features(jnp.full(5, TIME[1]), 4))
+    params, apply = start(TimeMLP(width=7, depth=1), X, time_features(TIME, 4))
+    params = untied(params)
+    one = apply(params, X, time_features(TIME[1:2], 4))
+    tiled = apply(params, X, time_features(jnp.full(5, TIME[1]), 4))
     np.testing.assert_allclose(one, tiled, rtol=1e-5, atol=1e-5)  # float32 products of another shape
-    assert not np.any(np.isclose(one, network.apply(params, X, time_features(TIME[2:3], 4))))
+    assert not np.any(np.isclose(one, apply(params, X, time_features(TIME[2:3], 4))))
 
 
 @pytest.mark.parametrize("num", [4, 32])

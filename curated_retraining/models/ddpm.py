@@ -61,7 +61,7 @@ def ddpm(
         level = jax.random.randint(level_key, x.shape[:1], 0, levels)
         noise = jax.random.normal(noise_key, x.shape, x.dtype)
         noisy = jax.vmap(lambda kept, x, noise: jnp.sqrt(kept) * x + jnp.sqrt(1 - kept) * noise)(kept[level], x, noise)
-        return jnp.mean((network.apply(params, noisy, features[level]) - noise) ** 2)
+        return jnp.mean((jnp.asarray(network.apply(params, noisy, features[level])) - noise) ** 2)
 
     def sample(key, state, num):
         first_key, path_key = jax.random.split(key)
@@ -70,7 +70,7 @@ def ddpm(
 
         def denoise(x, inputs):
             key, level, next_kept = inputs
-            noise = network.apply(state.average, x, features[level][None])
+            noise = jnp.asarray(network.apply(state.average, x, features[level][None]))
             clean = (x - jnp.sqrt(1 - kept[level]) * noise) / jnp.sqrt(kept[level])
             variance = eta**2 * (1 - next_kept) / (1 - kept[level]) * (1 - kept[level] / next_kept)
             fresh = jnp.sqrt(variance) * jax.random.normal(key, x.shape, x.dtype)

@@ -117,7 +117,8 @@ def _inverse(bound: float, raw: Array, y: Array) -> Array:
     rise = inside - bottom
     bend = rise * (before + after - 2 * steep)
     a, b, c = height * (steep - before) + bend, height * before - bend, -steep * rise
-    share = -2 * c / (b + jnp.sqrt(b**2 - 4 * a * c))
+    root = jnp.sqrt(jnp.maximum(b**2 - 4 * a * c, 0.0))  # below zero by rounding alone
+    share = -2 * c / (b + root)
     return jnp.where(jnp.abs(y) < bound, left + width * share, y)
 
 

@@ -11,6 +11,8 @@ from curated_retraining.types import Array, Dataset, Model, PRNGKey, Static
 
 
 class Mixture(NamedTuple):
+    """Weights, means and covariances of `k` Gaussians in `d` dimensions."""
+
     weight: Array  # [k], sums to one
     mean: Array  # [k, d]
     chol: Array  # [k, d, d], lower Cholesky factors of the covariances

@@ -12,6 +12,8 @@ from curated_retraining.types import Array, Dataset, PRNGKey, State
 
 
 class Trained(NamedTuple):
+    """What an optimiser loop keeps from one fit to the next."""
+
     params: State
     average: State  # exponential moving average of `params`: what samples and densities use
     optimizer: State

@@ -39,6 +39,8 @@ def standardised(model: Model) -> Model:
 
 
 class Standardised(NamedTuple):
+    """The units of a model and its state in them."""
+
     shift: Array  # [*event]
     scale: Array  # [*event]
     inner: State

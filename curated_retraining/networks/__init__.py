@@ -1,0 +1,1 @@
+"""Flax networks; they know nothing of the loop."""

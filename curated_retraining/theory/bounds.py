@@ -20,7 +20,7 @@ def reward_increment_bound(p: Array, r: Array, *, k: Array | float) -> Array:
 def reward_floor(p_ref: Array, r: Array, *, k: Array | float, lam: Array | float, paper: bool = False) -> Array:
     """What E_t[e^r] does not fall below for t ≥ 1, from p_0 = p_ref, `[]`.
 
-    E_ref[e^r] + λ / (1 + λ)² · ((K − 1) / K) Var_ref[e^r] / e^{r_*}; with `paper` the weaker λ / (1 + λ)³ of the source.
+    E_ref[e^r] + λ / (1 + λ)² · ((K − 1) / K) Var_ref[e^r] / e^{r_*}; with `paper` the source's weaker λ / (1 + λ)³.
     """
     share = curated_share(lam)
     factor = share * (1 - share) ** (2 if paper else 1)

@@ -1,18 +1,19 @@
 """The exact population dynamics of curated retraining and its limits, on a finite support.
 
 p_{t+1} = (1 − η) p_ref + η p_t H^K_{p_t} with η = λ / (1 + λ) and λ = #curated / #real in [0, ∞]; λ = ∞ is the pure
-loop (Ferbach et al. 2024, eq. 2 and 8; theory of a perfect learner with infinitely many samples). Everything vmaps over k, lam,
-temperature and r.
+loop. This is what a perfect learner with infinitely many samples does (Ferbach et al. 2024, curated retraining without
+and with real data). Everything vmaps over k, lam, temperature and r.
 """
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from curated_retraining.theory.operator import k_way_operator
 from curated_retraining.types import Array, require
 
 
-def curated_share(lam: Array | float) -> Array:
+def curated_share(lam: ArrayLike) -> Array:
     """η = 1 / (1 + 1/λ), the curated share of the training weight; right at λ = 0 and at λ = ∞."""
     require("lam", lam, lambda v: v >= 0, "is not a ratio #curated / #real: take a number of at least 0, or inf")
     return 1 / (1 + 1 / jnp.asarray(lam, float))

@@ -35,7 +35,7 @@ def k_way_ratio(
 def k_way_operator(r: Array, *, temperature: Array | float = 1.0, reward_range: float = 100.0) -> Operator:
     """`k_way_ratio` for one `r` and many `p` and `k`: the tables of the quadrature are made once.
 
-    They take 3 · nodes · s numbers, nodes = (34 + reward_range) / 0.25 in float64, (24 + reward_range) / 0.5 in float32.
+    They hold 3 · nodes · s numbers, with 4 (34 + reward_range) nodes in float64 and 2 (24 + reward_range) in float32.
     """
     require("temperature", temperature, lambda t: t >= 0, "is not a temperature: take a number of at least 0")
     best = jnp.asarray(temperature) == 0

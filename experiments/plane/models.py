@@ -53,7 +53,7 @@ def build(name: str, target: Target, steps: int) -> Model:
 
 
 def kl(name: str, model: Model, population: Population, target: Target) -> Metrics:
-    """KL to the real distribution: exact on a grid or on the support, by nearest neighbours where there is no density."""
+    """KL to the real distribution: on a grid or on the support, by nearest neighbours where there is no density."""
     match name:
         case "finite":
             support = target.draw(jax.random.key(0), 8192).x

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -38,12 +39,11 @@ def write(
 
     folder = out / "figures"
     folder.mkdir(exist_ok=True)
-    rows = [f"pure loop, λ = ∞" if np.isinf(float(lam)) else f"real + curated, λ = {lam}" for lam in lams]
+    rows = ["pure loop, λ = ∞" if np.isinf(float(lam)) else f"real + curated, λ = {lam}" for lam in lams]
     in_plane = {"rows": rows, "extent": target.extent, "reward": _square(plane.reward)}
     points = _over_seeds(measured["pool"])
-    figures.densities(
-        folder / "densities.png", points, limit=_square(limit), p_0=_square(plane.p_ref / plane.cell), **in_plane
-    )
+    p_0, limit = (_square(p / plane.cell) for p in (plane.p_ref, limit))
+    figures.densities(folder / "densities.png", points, limit=limit, p_0=p_0, **in_plane)
     figures.animation(
         folder / "generations.gif",
         points,
@@ -77,23 +77,19 @@ def table(measured: np.ndarray, exact: np.ndarray, lams: list[str]) -> str:
 
 
 def bounds(plane: Population, course: Array, lams: np.ndarray, k: int) -> dict[str, list[tuple[str, np.ndarray]]]:
-    """The bounds of the theory by metric, each `[lams, generations or 1]`."""
+    """The bounds of the theory by metric, each `[lams, generations or 1]`; those that bind for no λ are left out."""
+    p_ref, reward = plane.p_ref, plane.reward
+    gain = jax.vmap(jax.vmap(lambda p: theory.reward_increment_bound(p, reward, k=k)))(course)
     share = np.asarray(theory.curated_share(lams))[:, None]
-    a = jnp.exp(plane.reward)
-    reference, means = plane.p_ref @ a, course @ a
-    gains = jnp.stack([_gains(plane, row, k) for row in course])
-    step = (1 - share) * reference + share * (means + gains)[:, :-1]
-    step = np.concatenate([np.full((len(lams), 1), np.nan), step], axis=1)
-    floor = np.array([theory.reward_floor(plane.p_ref, plane.reward, k=k, lam=lam) for lam in lams])
+    least = (1 - share) * (p_ref @ jnp.exp(reward)) + share * (course @ jnp.exp(reward) + gain)
+    found = {"exp_reward_mean": [("least gain since t − 1", np.roll(least, 1, axis=1))]}
+    found["exp_reward_mean"][0][1][:, 0] = np.nan
+    floor = np.array([theory.reward_floor(p_ref, reward, k=k, lam=lam) for lam in lams])
+    found["exp_reward_mean"].append(("floor for t ≥ 1", floor[:, None]))
     ceiling = np.array([theory.kl_ceiling(k=k, lam=lam) for lam in lams])
-    return {
-        "exp_reward_mean": [("least gain from t − 1", step), ("floor for t ≥ 1", floor[:, None])],
-        "kl": [("ceiling for λ < 1/(K − 1)", ceiling[:, None])],
-    }
-
-
-def _gains(plane, course, k):
-    return jnp.stack([theory.reward_increment_bound(p, plane.reward, k=k) for p in course])
+    if np.isfinite(ceiling).any():
+        found["kl"] = [("ceiling, λ < 1/(K − 1)", ceiling[:, None])]
+    return found
 
 
 def _by_row(values: np.ndarray, rows: int) -> np.ndarray:

@@ -39,7 +39,7 @@ def classifier(target: Target, steps: int = 1000) -> Partial:
 
     def loss(key, params, rows):
         del key
-        logits = network.apply(params, rows[:, :2])
+        logits = jnp.asarray(network.apply(params, rows[:, :2]))
         return optax.softmax_cross_entropy_with_integer_labels(logits, rows[:, 2].astype(int)).mean()
 
     trainer = cr.trained(lambda key, rows: network.init(key, rows[:, :2]), loss, steps=steps, learning_rate=3e-3)

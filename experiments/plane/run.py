@@ -78,8 +78,7 @@ def _settings(target: Target) -> dict[str, Any]:
         raise app.UsageError(f"--pool={pool} does not split into groups of --k={FLAGS.k}: take a multiple of {FLAGS.k}")
     if FLAGS.label >= len(target.names):
         raise app.UsageError(f"--label={FLAGS.label} is not a class: take 0 to {len(target.names) - 1}")
-    names = "reward model k lam temperature generations seeds seed real r_min target label".split()
-    return {name: FLAGS[name].value for name in names} | {
+    return common.settings() | {
         "pool": pool,
         "steps": FLAGS.steps or sizes.steps,
         "first_steps": FLAGS.first_steps or sizes.first,

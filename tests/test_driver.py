@@ -1,0 +1,211 @@
+import csv
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.tree_util import Partial
+
+import curated_retraining as cr
+from curated_retraining.driver import RunError, drive, table
+
+CELLS = [{"lam": "inf", "seed": 0}, {"lam": "1", "seed": 0}]
+SETTINGS = {"gamma": 10.0, "lam": ["inf", "1"]}
+
+
+def begin():
+    """A counter and a bit of noise for each of two cells."""
+    return {"generation": jnp.zeros(2, int), "noise": jnp.arange(2.0)}
+
+
+def advance(scale, state):
+    state = {"generation": state["generation"] + 1, "noise": scale * jnp.sin(state["noise"] + 1)}
+    return state, {"reward_mean": state["noise"] / 3, "share": jnp.outer(state["noise"], jnp.arange(3.0))}
+
+
+def go(folder, settings=SETTINGS, generations=3, scale=1.0, **options):
+    step = Partial(advance, scale)
+    return drive(folder, settings, Partial(begin), step, cells=CELLS, generations=generations, **options)
+
+
+def test_history_and_files(tmp_path):
+    history = go(tmp_path / "run")
+    assert history["reward_mean"].shape == (4, 2) and history["share"].shape == (4, 2, 3)
+    noise = np.arange(2.0, dtype=np.float32)
+    for generation in range(4):
+        noise = np.sin(noise + 1)
+        np.testing.assert_allclose(history["reward_mean"][generation], noise / 3, rtol=1e-6)
+    config = json.loads((tmp_path / "run/config.json").read_text())
+    assert config["flags"] == SETTINGS and config["versions"]["jax"] == jax.__version__ and config["device"]
+    assert sorted(int(path.name) for path in (tmp_path / "run/checkpoints").iterdir()) == [0, 1, 2, 3]
+
+
+def test_csv_gives_back_the_floats(tmp_path):
+    history = go(tmp_path / "run")
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "run/metrics.csv").read_text())))
+    assert list(rows[0]) == ["lam", "seed", "generation", "reward_mean", "share_0", "share_1", "share_2"]
+    assert [(row["lam"], row["generation"]) for row in rows] == [
+        (lam, str(g)) for lam in ("inf", "1") for g in range(4)
+    ]
+    for row in rows:
+        cell, generation = ("inf", "1").index(row["lam"]), int(row["generation"])
+        assert np.float32(row["reward_mean"]) == history["reward_mean"][generation, cell]
+        assert np.float32(row["share_2"]) == history["share"][generation, cell, 2]
+
+
+def test_larger_arrays_stay_out_of_the_table():
+    history = {"reward_mean": np.zeros((1, 2)), "pool": np.zeros((1, 2, 5, 2))}
+    assert table(history, CELLS).splitlines()[0] == "lam,seed,generation,reward_mean"
+
+
+@pytest.mark.parametrize("every", [1, 2])
+def test_resumes_to_the_bit(tmp_path, every):
+    whole = go(tmp_path / "whole", generations=5)
+    go(tmp_path / "cut", generations=2, every=every)
+    assert go(tmp_path / "cut", generations=5, every=every).keys() == whole.keys()
+    assert (tmp_path / "cut/metrics.csv").read_bytes() == (tmp_path / "whole/metrics.csv").read_bytes()
+
+
+def test_a_complete_run_computes_nothing(tmp_path, monkeypatch):
+    first = go(tmp_path / "run")
+    monkeypatch.setattr("curated_retraining.driver._compile", lambda *args: pytest.fail("compiled again"))
+    np.testing.assert_equal(go(tmp_path / "run"), first)
+
+
+def test_every_saves_that_often_and_at_the_end(tmp_path):
+    go(tmp_path / "run", generations=4, every=2)
+    assert sorted(int(path.name) for path in (tmp_path / "run/checkpoints").iterdir()) == [1, 3, 4]
+
+
+def test_other_settings_are_refused_and_nothing_is_touched(tmp_path):
+    go(tmp_path / "run")
+    before = _contents(tmp_path / "run")
+    with pytest.raises(RunError, match=r"gamma=10\.0, not 5\.0"):
+        go(tmp_path / "run", settings=SETTINGS | {"gamma": 5.0})
+    with pytest.raises(RunError, match="epsilon=null"):
+        go(tmp_path / "run", settings=SETTINGS | {"epsilon": 1})
+    assert _contents(tmp_path / "run") == before
+
+
+def test_a_folder_in_use_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("curated_retraining.driver._restored", lambda *args: go(tmp_path / "run"))
+    with pytest.raises(RunError, match="in use by another process"):
+        go(tmp_path / "run")
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match="cannot be written"):
+        go(tmp_path / "file" / "run")
+
+
+def test_a_foreign_config_is_refused(tmp_path):
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(RunError, match="not a run's config"):
+        go(tmp_path)
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut", "empty", "missing"])
+def test_damaged_checkpoints_are_refused_by_name(tmp_path, damage):
+    go(tmp_path / "run", generations=1)
+    newest = tmp_path / "run/checkpoints/1"
+    for path in sorted(path for path in newest.rglob("*") if path.is_file()):
+        content = path.read_bytes()
+        if not content or path.name in ("commit_success.txt", "_CHECKPOINT_METADATA", "_METADATA"):
+            continue  # markers: without them Orbax itself passes over the folder or still has all numbers
+        if damage == "missing":
+            path.unlink()
+        else:
+            middle = len(content) // 2
+            flipped = content[:middle] + bytes([content[middle] ^ 255]) + content[middle + 1 :]
+            path.write_bytes({"flip": flipped, "cut": content[:middle], "empty": b""}[damage])
+        try:
+            history = go(tmp_path / "run", generations=1)
+        except RunError as error:
+            assert str(newest) in str(error) and "remove that folder" in str(error)
+        else:  # a file that nothing depends on
+            np.testing.assert_equal(history, go(tmp_path / "intact", generations=1))
+        path.write_bytes(content)
+    shutil.rmtree(newest)
+    go(tmp_path / "run", generations=1)
+    assert (tmp_path / "run/metrics.csv").read_bytes() == (tmp_path / "intact/metrics.csv").read_bytes()
+
+
+def test_numbers_that_are_not_finite_stop_the_run(tmp_path):
+    with pytest.raises(RunError, match=r"reward_mean is not finite in generation 0 \(lam=inf, seed=0\)"):
+        go(tmp_path / "run", scale=jnp.nan)
+    assert not (tmp_path / "run/metrics.csv").exists()
+
+
+def test_what_partials_hold_is_an_argument_of_the_program(tmp_path):
+    big = jnp.ones(100_000)
+
+    def sums(big, state):
+        return state, {"total": jnp.full(2, big.sum())}
+
+    text = jax.jit(lambda f, s: f(s)).lower(Partial(sums, big), begin()).as_text()
+    assert "dense<1.000000e+00> : tensor<100000xf32>" not in text and len(text) < 10_000
+    history = drive(tmp_path, {}, Partial(begin), Partial(sums, big), cells=CELLS, generations=1)
+    np.testing.assert_array_equal(history["total"], 100_000)
+
+
+def test_a_loop_killed_at_any_moment_ends_with_the_same_bytes(tmp_path):
+    """Kills -9 once while it compiles and once while it saves."""
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    subprocess.run([sys.executable, __file__, str(whole)], check=True, capture_output=True)
+    moments = ["config.json", "checkpoints/3"]
+    for moment in moments:
+        process = subprocess.Popen([sys.executable, __file__, str(killed)], stdout=-3, stderr=-3)
+        deadline = time.monotonic() + 120
+        while not any(killed.glob(f"{moment}*")) and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.001)
+        assert process.poll() is None, f"it ended before {moment} was there"
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    done = [int(path.name) for path in (killed / "checkpoints").iterdir() if path.name.isdigit()]
+    assert 2 <= max(done) < 30
+    subprocess.run([sys.executable, __file__, str(killed)], check=True, capture_output=True)
+    assert (killed / "metrics.csv").read_bytes() == (whole / "metrics.csv").read_bytes()
+    assert sorted(path.name for path in (killed / "checkpoints").iterdir()) == sorted(map(str, range(31)))
+
+
+def _contents(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def loop(folder):
+    """A real loop of 30 generations for the test that kills it."""
+    model, mixing = cr.gaussian(), cr.with_real(1.0)
+    real = cr.ring(jax.random.key(0), 200)
+    step = cr.retraining(
+        model,
+        reward=cr.distance(jnp.array([2.0, 0.0])),
+        curate=cr.k_way(4, cr.luce()),
+        mixing=mixing,
+        pool_size=400,
+        metrics=cr.metrics.reward_moments(),
+    )
+    first = Partial(_first, real)
+    drive(folder, {}, first, Partial(_next, step), cells=[{"lam": 1.0}], generations=30)
+
+
+def _first(real):
+    return cr.start(jax.random.key(1), cr.gaussian(), cr.with_real(1.0), real, slot=100)
+
+
+def _next(step, state):
+    state, report = step(jax.random.key(2), state)
+    return state, {name: value[None] for name, value in report.items()}
+
+
+if __name__ == "__main__":
+    loop(sys.argv[1])
