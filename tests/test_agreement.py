@@ -39,21 +39,35 @@ def test_generation_zero_is_the_weighted_data():
 
 
 def _assert_agreement(k, temperature, pool_size, mixings):
-    """Squared errors in standard errors add up to χ² of 5 · SEEDS degrees: within its quantiles at ±5 σ.
-
-    Too large a sum is another course, or choices that are not independent; too small a one is noise they do not make.
-    """
+    """Each generation's distance from the exact course, and the noise of all of them together, lie within 5 σ."""
     course = jax.jit(_course(k, pool_size))
     for lam, mixing in mixings.items():
         keys = jax.random.split(jax.random.key(k), SEEDS)
         sampled = np.array([course(mixing, key, jnp.float32(temperature)) for key in keys], float)
-        exact, covariance = _exact(k, temperature, lam, pool_size // k)
+        with jax.enable_x64(True):
+            exact, chosen, jacobian = (np.asarray(value) for value in _linearised(float(k), temperature, lam))
+        share = 1 / (1 + 1 / lam)
+        noise = [share**2 * (np.diag(q) - np.outer(q, q)) / (pool_size // k) for q in chosen]
         assert exact.min() > 50 * k / pool_size  # counts large enough to be normal
         np.testing.assert_allclose(sampled[:, 0], np.broadcast_to(exact[0], (SEEDS, 6)), rtol=1e-6)  # float32
-        for t in range(1, GENERATIONS + 1):
-            error = (sampled[:, t] - exact[t])[:, 1:]  # the six add up to zero: five are free
-            squares = np.einsum("si,ij,sj", error, np.linalg.inv(covariance[t][1:, 1:]), error)
-            assert np.abs(norm.ppf(chi2.cdf(squares, error.size))) < 5, (lam, t, squares)
+
+        error, covariance, total = sampled - exact, np.zeros((6, 6)), 0.0  # error [seed, generation, point]
+        for t in range(GENERATIONS):
+            covariance = jacobian[t] @ covariance @ jacobian[t].T + noise[t]
+            assert _sigmas(_squares(error[:, t + 1], covariance), 5 * SEEDS) < 5, (lam, t)
+            total += _squares(error[:, t + 1] - error[:, t] @ jacobian[t].T, noise[t])
+        assert _sigmas(total, 5 * SEEDS * GENERATIONS) < 5, lam
+
+
+def _squares(error, covariance):
+    """The squared errors of all seeds in standard errors; of six numbers that add up to zero five are free."""
+    free, inverse = error[:, 1:], np.linalg.inv(covariance[1:, 1:])
+    return np.einsum("si,ij,sj", free, inverse, free)
+
+
+def _sigmas(squares, degrees):
+    """How far in the tail of χ² a sum of squares lies, on either side, as standard deviations of a normal."""
+    return np.abs(norm.ppf(chi2.cdf(squares, degrees)))
 
 
 def _course(k, pool_size):
@@ -80,20 +94,9 @@ def _course(k, pool_size):
     return course
 
 
-def _exact(k, temperature, lam, num_choices):
-    """The exact course `[generation, point]` and the covariance of the sampled one's error around it."""
-    with jax.enable_x64(True):
-        exact, chosen, jacobians = (np.asarray(value) for value in _linearised(float(k), temperature, lam))
-    share = lam / (1 + lam) if lam < np.inf else 1.0
-    covariance = [np.zeros((6, 6))]
-    for jacobian, q in zip(jacobians, chosen, strict=True):
-        noise = share**2 * (np.diag(q) - np.outer(q, q)) / num_choices
-        covariance.append(jacobian @ covariance[-1] @ jacobian.T + noise)
-    return exact, covariance
-
-
 @jax.jit
 def _linearised(k, temperature, lam):
+    """The exact course, what is chosen in each of its generations, and the derivative of each."""
     p_ref, r = jnp.asarray(START, float), jnp.asarray(REWARD, float)
 
     def generation(p, lam):

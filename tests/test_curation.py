@@ -109,22 +109,17 @@ def test_temperature_is_data():
 
 
 def test_a_choice_rule_sees_points_rewards_and_a_key_of_its_own(assert_mean):
-    """A rule that likes a random place by its key, but never a point below 0, whatever its reward."""
+    """A rule that takes whom its key likes best of those with x ≥ 0."""
 
     def rule(key, x, reward):
-        assert x.shape == (2, 1) and reward.shape == (2,)
-        place = jax.random.randint(key, (), 0, 2)
-        return jnp.where((jnp.arange(2) == place) & (x[:, 0] >= 0), reward, -jnp.inf)
+        assert x.shape == (3, 1) and reward.shape == (3,)
+        return jnp.where(x[:, 0] < 0, -jnp.inf, 1e6 * reward * jax.random.normal(key, (3,)))
 
-    n = 20_000
-    kept = curate(curation.k_way(2, rule), jnp.ones(n), jnp.arange(n)[:, None])
-    place = np.asarray(kept.x)[:, 0] % 2
-    assert_mean(place, 0.5)
+    n = 30_000
+    x = jnp.where(jnp.arange(n) % 3 == 0, -1, jnp.arange(n))[:, None]
+    place = np.asarray(curate(curation.k_way(3, rule), jnp.ones(n), x).x)[:, 0] % 3
+    assert_mean(place[:, None] == np.arange(3), [0, 0.5, 0.5])
     assert_mean(place[0::2] == place[1::2], 0.5)  # groups have keys of their own
-
-    alternating = jnp.where(jnp.arange(n) % 2 == 0, -1, 1)[:, None]
-    seen = np.asarray(curate(curation.k_way(2, lambda key, x, reward: 1e6 * x[:, 0]), jnp.ones(n), alternating).x)
-    assert np.all(seen == 1)
 
 
 def test_a_choice_rule_may_use_several_annotators(assert_mean):

@@ -39,7 +39,7 @@ def test_uniform_weighs_points_evenly_whatever_their_shape():
 
 def test_union_keeps_the_order_of_points_and_scales_their_weights():
     parts = [data.uniform(jnp.arange(2)), Dataset(jnp.arange(2, 5), jnp.array([0.5, 0.5, 0.0]))]
-    both = jax.jit(lambda shares: data.union(parts, shares))(jnp.array([0.25, 0.75]))
+    both = jax.jit(lambda share: data.union(parts, [1 - share, share]))(0.75)
     np.testing.assert_array_equal(both.x, np.arange(5))
     np.testing.assert_array_equal(both.weight, [0.125, 0.125, 0.375, 0.375, 0])
 
@@ -92,6 +92,7 @@ def test_ring_spreads_evenly_over_modes_that_start_on_the_first_axis(assert_mean
     x = np.asarray(data.ring(jax.random.key(3), 20_000, 4, 3.0, 0.1).x)
     mode = np.linalg.norm(x[:, None] - means, axis=-1).argmin(axis=-1)
     assert_mean(mode[:, None] == np.arange(4), 1 / 4)
+    np.testing.assert_array_equal(data.nearest_mode(jnp.asarray(x), 4, 3.0), mode)
     assert_mean((x - means[mode]) ** 2, 0.1**2)
 
 
@@ -117,18 +118,20 @@ def test_moons_are_two_even_half_circles(assert_mean):
     lower = np.abs(np.linalg.norm(x - [1, 0.5], axis=-1) - 1)
     assert np.all(np.minimum(upper, lower) < 6 * noise)
     assert_mean(upper < lower, 0.5)
+    np.testing.assert_array_equal(data.nearest_moon(jnp.asarray(x)), upper > lower)
 
 
 @pytest.mark.parametrize(("log_density", "sampler", "reach"), DENSITIES)
 def test_densities_integrate_to_one_and_are_those_of_the_samples(assert_mean, log_density, sampler, reach):
     """The mean log-density of samples is minus the entropy; on a grid of half the noise sums are exact."""
     axis, cell = np.linspace(-reach, reach, 81, retstep=True)
+    grid = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
+    x = np.concatenate([grid, sampler(jax.random.key(6), 20_000).x])
     with jax.enable_x64(True):
-        grid = jnp.stack(jnp.meshgrid(jnp.asarray(axis), jnp.asarray(axis)), axis=-1).reshape(-1, 2)
-        log_p = np.asarray(log_density(grid))
+        log_p, of_samples = np.split(np.asarray(log_density(jnp.asarray(x))), [len(grid)])
     mass = np.exp(log_p) * cell**2
     np.testing.assert_allclose(mass.sum(), 1, atol=1e-8)  # the tail beyond 6 sd
-    assert_mean(log_density(sampler(jax.random.key(6), 20_000).x), mass @ log_p)
+    assert_mean(of_samples, mass @ log_p)
 
 
 @pytest.mark.parametrize("noise", [0.1, 0.02])

@@ -6,7 +6,7 @@ import pytest
 from matplotlib.animation import PillowWriter
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from PIL import Image
+from PIL import Image, ImageSequence
 
 from curated_retraining import figures
 
@@ -29,7 +29,8 @@ SHARE = np.random.default_rng(3).dirichlet(np.ones(9), size=(2, 3, 5))  # [rows,
 def drawn(monkeypatch):
     """Calls a function of `figures` and returns the figure that it was about to write."""
     caught = []
-    monkeypatch.setattr(figures, "_write", lambda path, figure: caught.append(figure))
+    for module in (figures.plane, figures.courses):
+        monkeypatch.setattr(module, "write", lambda path, figure: caught.append(figure))
 
     def draw(function, *args, **kwargs):
         function("nowhere.png", *args, **kwargs)
@@ -54,15 +55,14 @@ def test_files_are_whole_pictures_made_without_pyplot_or_lasting_settings(tmp_pa
 def test_the_film_has_a_frame_a_generation_repeats_and_rests_on_the_last(tmp_path):
     figures.animation(tmp_path / "film.gif", POINTS, **PLANE)
     with Image.open(tmp_path / "film.gif") as film:
-        assert film.n_frames == POINTS.shape[1]
         assert film.info["loop"] == 0
-        stays = [film.seek(frame) or film.info["duration"] for frame in range(film.n_frames)]
+        stays = [frame.info["duration"] for frame in ImageSequence.Iterator(film)]
     assert stays == [500, 500, 2000]
 
 
 def test_frames_show_their_generation(monkeypatch):
     caught = []
-    monkeypatch.setattr(figures, "_publish", lambda path, write: caught.extend(write.args))
+    monkeypatch.setattr(figures.plane, "publish", lambda path, write: caught.extend(write.args))
     exact = np.stack([np.roll(LIMIT, shift, axis=2) for shift in (0, 5, 10)], axis=1)
     top_mass = np.array([[0.1, 0.2, 0.3], [0.4, 0.5, 0.6]])
     figures.animation("film.gif", POINTS, **PLANE, exact=exact, top_mass=top_mass)
@@ -79,7 +79,7 @@ def test_frames_show_their_generation(monkeypatch):
 
 def test_a_film_of_one_row_keeps_its_legend_inside(monkeypatch):
     caught = []
-    monkeypatch.setattr(figures, "_publish", lambda path, write: caught.extend(write.args))
+    monkeypatch.setattr(figures.plane, "publish", lambda path, write: caught.extend(write.args))
     one = {**PLANE, "rows": ROWS[:1]}
     figures.animation("film.gif", POINTS[:1], **one, exact=np.broadcast_to(LIMIT[:1, None], (1, 3, 46, 71)))
     figure, draw, _ = caught
@@ -110,7 +110,7 @@ def test_a_failing_draw_leaves_what_was_there(tmp_path, monkeypatch, name):
 
 def test_density_is_where_the_sample_is_and_integrates_to_its_share_inside():
     shape = X.shape
-    inside = figures._density(np.array([[1.0, -0.5], [100.0, 0.0]]), EXTENT, shape)
+    inside = figures.plane._density(np.array([[1.0, -0.5], [100.0, 0.0]]), EXTENT, shape)
     np.testing.assert_allclose(inside.sum() * STEP**2, 0.5, rtol=1e-12)  # floats only: the kernel ends well inside
     row, column = np.unravel_index(inside.argmax(), shape)
     np.testing.assert_allclose([X[row, column], Y[row, column]], [1.0, -0.5], atol=1e-9)
@@ -120,7 +120,7 @@ def test_density_is_where_the_sample_is_and_integrates_to_its_share_inside():
 
 def test_density_near_the_border_counts_what_lies_just_outside():
     even = np.stack(np.meshgrid(np.arange(-6, 7, STEP), np.arange(-6, 7, STEP)), axis=-1).reshape(-1, 2)
-    density = figures._density(even, EXTENT, X.shape)
+    density = figures.plane._density(even, EXTENT, X.shape)
     np.testing.assert_allclose(density, 1 / (len(even) * STEP**2), rtol=1e-9)  # a point a cell: even up to the edges
 
 
@@ -141,10 +141,10 @@ def test_each_panel_shows_its_row_and_generation(drawn):
 
 def test_the_plane_is_labelled_at_the_left_and_the_bottom_only(drawn):
     axes = panels(drawn(figures.densities, POINTS, **PLANE, limit=LIMIT), 2)
-    for row, column in np.ndindex(axes.shape):
-        ax = axes[row, column]
-        assert (ax.get_xlabel(), len(ax.get_xticks()) > 1) == (("$x_1$", True) if row == 1 else ("", False))
-        assert (ax.get_ylabel(), len(ax.get_yticks()) > 1) == (("$x_2$", True) if column == 0 else ("", False))
+    for row, line in enumerate(axes):
+        for column, ax in enumerate(line):
+            assert (ax.get_xlabel(), len(ax.get_xticks()) > 1) == (("$x_1$", True) if row == 1 else ("", False))
+            assert (ax.get_ylabel(), len(ax.get_yticks()) > 1) == (("$x_2$", True) if column == 0 else ("", False))
     for row, title in enumerate(ROWS):
         assert "".join(axes[row, 0].texts[0].get_text().split()) == title.replace(" ", "")
         assert axes[row, -1].child_axes[0].get_ylabel() == "density\n(power scale)"
@@ -165,7 +165,7 @@ def test_predicted_regions_lie_over_the_first_and_last_generation(drawn):
 
 def test_a_region_that_is_a_plateau_is_outlined():
     ax = Figure().subplots()
-    figures._region(ax, (np.hypot(X - 2, Y) <= 1).astype(np.float32), EXTENT)
+    figures.plane._region(ax, (np.hypot(X - 2, Y) <= 1).astype(np.float32), EXTENT)
     away = np.hypot(*(path_of(ax) - [2, 0]).T)
     assert np.abs(away - 1).max() < STEP
 
@@ -175,7 +175,7 @@ def test_reward_contours_are_the_edge_of_the_top_set_and_round_levels(drawn):
     ax = panels(figure, 2)[0, 1]
     edge = np.hypot(*(path_of(ax, 1) - [2, 0]).T)
     assert np.abs(edge - 1).max() < STEP
-    assert [lines.get_linestyle() for lines in ax.collections] == [[(0, None)]] * 2  # solid, though levels are negative
+    assert {dash for lines in ax.collections for _, dash in lines.get_linestyle()} == {None}  # solid, though negative
     np.testing.assert_array_equal(ax.collections[0].levels, [-45, -30, -15])
     assert texts(figure) == [
         "top reward set, r = 0",
@@ -216,7 +216,8 @@ def test_bounds_are_dotted_in_the_colour_of_their_row_and_left_out_where_not_fin
     floor = np.array([[-np.inf], [0.25]])
     ceiling = np.array([[np.nan, np.inf, 2.0, 3.0, 4.0], [np.nan] * 5])
     bounds = {"kl": [("floor", floor), ("ceiling", ceiling)], "absent": [("never", floor)]}
-    figure = drawn(figures.curves, {"kl": RUNS}, {}, rows=ROWS, bounds=bounds)
+    bounds["kl"].append(("nowhere finite", np.full((2, 1), np.inf)))
+    figure = drawn(figures.curves, {"kl": RUNS}, {"absent": EXACT}, rows=ROWS, bounds=bounds)
     (ax,) = figure.axes
     drawn_bounds = {line.get_label(): line for line in ax.lines if line.get_linestyle() != "-"}
     assert list(drawn_bounds) == ["ceiling", "floor"]  # once each: row 0 comes first
@@ -273,7 +274,7 @@ def test_a_long_legend_lengthens_the_figure_and_leaves_panels_their_height(drawn
         figure = drawn(figures.shares, SHARE[:1, ..., :classes], None, rows=ROWS[:1], names=list("abcdefghi"[:classes]))
         figure.draw_without_rendering()
         heights.append(figure.axes[0].bbox.height / figure.dpi)
-    assert 0.9 < heights[1] / heights[0] < 1.1  # a line of the legend is a tenth of a panel
+    assert 0.9 < heights[1] / heights[0] < 1.1  # one line of the legend is more than a tenth of a panel
 
 
 def test_titles_and_names_must_be_as_many_as_what_they_name():

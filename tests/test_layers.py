@@ -17,7 +17,7 @@ PACKAGE = "curated_retraining"
 OURS = {
     "types": set(),
     "networks": {"networks"},
-    "figures": set(),
+    "figures": {"figures"},
     "theory": {"types", "theory"},
     "forecast": {"types", "theory"},
     "curation": {"types", "data"},

@@ -5,7 +5,6 @@ import pytest
 from jax.tree_util import Partial
 
 import curated_retraining as cr
-from curated_retraining import metrics
 from curated_retraining.types import Dataset, Mixing, Model, Preference
 
 run = jax.jit(cr.run, static_argnums=3)
@@ -20,7 +19,7 @@ def shifting() -> Model:
         return jnp.tensordot(data.weight, data.x, 1)
 
     def sample(key, state, num):
-        return jax.vmap(lambda key: state + jax.random.normal(key, state.shape))(jax.random.split(key, num))
+        return state[None] + jax.random.normal(key, (num, *state.shape))
 
     return Model(lambda key, x: x[0], fit, sample, None)
 
@@ -33,7 +32,7 @@ def tokens(vocabulary) -> Model:
         return jnp.tensordot(data.weight, jax.nn.one_hot(data.x, vocabulary), 1)
 
     def sample(key, state, num):
-        return jax.vmap(lambda key: jax.random.categorical(key, jnp.log(state)))(jax.random.split(key, num))
+        return jax.random.categorical(key, jnp.log(state)[None], shape=(num, state.shape[0]))
 
     return Model(lambda key, x: jnp.zeros((*x.shape[1:], vocabulary)), fit, sample, None)
 
@@ -66,11 +65,18 @@ def assert_same_bits(one, other):
     jax.tree.map(np.testing.assert_array_equal, one, other)
 
 
-def test_where_a_run_is_cut_changes_no_bit():
-    """The second part starts from numbers that were on the host, as after a kill."""
+@pytest.fixture(scope="module")
+def course():
+    """A step, its first state, and the state and history of four generations from there."""
     step, mixing = build(mixing=cr.accumulate(4))
-    whole, history = run(jax.random.key(1), begin(mixing), step, 4)
-    cut, early = run(jax.random.key(1), begin(mixing), step, 2)
+    state = begin(mixing)
+    return step, state, *run(jax.random.key(1), state, step, 4)
+
+
+def test_where_a_run_is_cut_changes_no_bit(course):
+    """The second part starts from numbers that were on the host, as after a kill."""
+    step, state, whole, history = course
+    cut, early = run(jax.random.key(1), state, step, 2)
     restored = jax.tree.map(jnp.asarray, jax.tree.map(np.array, cut))
     resumed, late = run(jax.random.key(1), restored, step, 2)
     assert_same_bits(resumed, whole)
@@ -78,24 +84,21 @@ def test_where_a_run_is_cut_changes_no_bit():
     assert whole.generation == 4 and whole.generation.dtype == jnp.int32
 
 
-def test_a_row_describes_the_model_that_drew_its_pool():
-    step, mixing = build()
-    state = begin(mixing)
-    end, history = run(jax.random.key(1), state, step, 3)
+def test_a_row_describes_the_model_that_drew_its_pool(course):
+    """The model is the mean of what it was fitted to: the 12 real points, then 4 curated more in each generation."""
+    _, state, end, history = jax.tree.map(np.asarray, course)
+    real = np.asarray(REAL.x)
     np.testing.assert_array_equal(history["mean"][0], state.model)
-    np.testing.assert_allclose(state.model, np.mean(np.asarray(REAL.x), axis=0), atol=1e-6)  # 12 numbers of order 1
-    following = np.concatenate([history["mean"][1:], end.model[None]])
-    expected = (np.mean(np.asarray(REAL.x), axis=0) + np.mean(np.asarray(history["kept"]), axis=1)) / 2  # λ = 1
-    np.testing.assert_allclose(following, expected, atol=1e-6)
+    for t, model in enumerate([*history["mean"], end.model]):
+        seen = np.concatenate([real, *history["kept"][:t]])
+        np.testing.assert_allclose(model, seen.mean(axis=0), atol=1e-6)  # some tens of weights of order 1/28
     np.testing.assert_array_equal(history["reward"], history["pool"][..., 0])
 
 
-def test_the_report_holds_the_metrics_and_the_effective_size():
-    step, mixing = build(lam=3.0, metrics=metrics.reward_moments())
-    _, history = run(jax.random.key(1), begin(mixing), step, 2)
-    assert set(history) == {"reward_mean", "exp_reward_mean", "exp_reward_var", "effective_size"}
-    expected = 1 / (0.25**2 / 12 + 0.75**2 / 4)  # of 12 real points with 1/4 of the weight and 4 curated with 3/4
-    np.testing.assert_allclose(history["effective_size"], [expected, expected], rtol=1e-6)
+def test_the_report_holds_the_metrics_and_the_effective_size(course):
+    *_, history = course
+    assert set(history) == {"mean", "pool", "reward", "kept", "effective_size"}
+    np.testing.assert_allclose(history["effective_size"], [16, 20, 24, 28], rtol=1e-6)
 
 
 def test_new_parameters_cause_no_retrace():
@@ -109,13 +112,8 @@ def test_new_parameters_cause_no_retrace():
         step, mixing = build(Partial(user, jnp.asarray(target)), lam=lam, temperature=temperature)
         return run(jax.random.key(seed), begin(mixing, seed), step, 2)[0].model
 
-    means = [
-        go(1.0, 1.0, 0.5, 0),
-        go(2.0, 1.0, 0.5, 0),
-        go(1.0, 3.0, 0.5, 0),
-        go(1.0, 1.0, 5.0, 0),
-        go(1.0, 1.0, 0.5, 1),
-    ]
+    cases = [(0, 1, 0, 0), (5, 1, 0, 0), (0, 3, 0, 0), (0, 1, 100, 0), (0, 1, 0, 1)]
+    means = [go(float(target), float(lam), float(temperature), seed) for target, lam, temperature, seed in cases]
     assert len(traced) == 1
     assert len(np.unique(np.stack(means), axis=0)) == 5
 
@@ -165,8 +163,10 @@ def test_a_preference_changes_with_the_loop():
         reward=lambda state, x: jnp.full(x.shape[0], state),
         update=lambda key, state, record: state + record.reward.mean(),
     )
-    step, mixing = build(doubling)
-    end, history = run(jax.random.key(1), begin(mixing, reward=doubling), step, 3)
+    step = cr.retraining(
+        MODEL, reward=doubling, curate=cr.everything(), mixing=cr.replace(), pool_size=4, metrics=describe
+    )
+    end, history = run(jax.random.key(1), begin(cr.replace(), reward=doubling), step, 3)
     np.testing.assert_array_equal(history["reward"][:, 0], [1.5, 3, 6])
     assert end.preference == 12
 
@@ -217,6 +217,8 @@ def test_a_sweep_over_seeds_and_lam_equals_separate_runs():
 
     seeds, lams = jnp.arange(2), jnp.array([0.0, 1.0, jnp.inf])
     many = jax.jit(jax.vmap(jax.vmap(go, (None, 0)), (0, None)))(seeds, lams)
+    sizes = [1 / ((1 - share) ** 2 / 12 + share**2 / 4) for share in (0, 0.5, 1)]  # 12 real points, 4 curated
+    np.testing.assert_allclose(many[1]["effective_size"][0, :, 1], sizes, rtol=1e-6)
     one = jax.jit(go)
     for i in range(2):
         for j in range(3):
@@ -245,11 +247,11 @@ def test_events_may_be_images_and_rewards_may_have_annotators():
         MODEL,
         reward=cr.stack(lambda x: x.sum(axis=(1, 2, 3)), lambda x: x[:, 0, 0, 0]),
         curate=cr.k_way(2, lambda key, x, reward: reward.sum(axis=-1)),
-        mixing=cr.accumulate(2),
+        mixing=cr.replace(),
         pool_size=8,
         metrics=describe,
     )
-    end, history = run(jax.random.key(1), begin(cr.accumulate(2), real=real), step, 2)
+    end, history = run(jax.random.key(1), begin(cr.replace(), real=real), step, 2)
     assert history["pool"].shape == (2, 8, 3, 2, 2) and history["reward"].shape == (2, 8, 2)
     assert end.model.shape == (3, 2, 2)
 

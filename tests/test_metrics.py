@@ -16,6 +16,11 @@ def record(pool, reward=None, model=None):
     return Generation(model, pool, jnp.zeros(pool.shape[0]) if reward is None else jnp.asarray(reward), even, even)
 
 
+def over(estimate, pools, references):
+    """The estimate from each of many pairs of samples."""
+    return jax.jit(jax.vmap(estimate))(jnp.asarray(pools, float), jnp.asarray(references, float))
+
+
 def normal_model() -> Model:
     """Normal distributions of a mean and an sd."""
     return Model(
@@ -129,12 +134,9 @@ def test_kl_to_sample_is_its_formula(k):
 def test_kl_to_sample_between_normals(assert_mean):
     """In one dimension, where the bias of the estimator (of order k / n) is below its standard error here."""
 
-    def estimate(key):
-        pool_key, reference_key = jax.random.split(key)
-        pool = 0.7 * jax.random.normal(pool_key, (300, 1))
-        return metrics.kl_to_sample(0.5 + jax.random.normal(reference_key, (600, 1)))(record(pool))["kl"]
-
-    estimates = jax.jit(jax.vmap(estimate))(jax.random.split(jax.random.key(1), 32))
+    rng = np.random.default_rng(1)
+    pools, references = 0.7 * rng.normal(size=(32, 300, 1)), 0.5 + rng.normal(size=(32, 600, 1))
+    estimates = over(lambda pool, reference: metrics.kl_to_sample(reference)(record(pool))["kl"], pools, references)
     assert_mean(estimates, -np.log(0.7) + (0.49 + 0.25) / 2 - 0.5)
 
 
@@ -168,12 +170,11 @@ def test_sliced_wasserstein_on_the_line_is_that_of_the_sorted_points():
 def test_sliced_wasserstein_between_normals(assert_mean):
     """W2² between N(m, s²) and N(0, 1) is m² + (s − 1)²; the larger the samples, the smaller the bias."""
 
-    def estimate(key):
-        pool_key, reference_key, direction_key = jax.random.split(key, 3)
-        pool, reference = 1 + 2 * jax.random.normal(pool_key, (3000, 1)), jax.random.normal(reference_key, (2000, 1))
-        return metrics.sliced_wasserstein(direction_key, reference, 1)(record(pool))["sliced_w2"] ** 2
+    def squared(pool, reference):
+        return metrics.sliced_wasserstein(jax.random.key(4), reference, 1)(record(pool))["sliced_w2"] ** 2
 
-    assert_mean(jax.jit(jax.vmap(estimate))(jax.random.split(jax.random.key(4), 32)), 2)
+    rng = np.random.default_rng(4)
+    assert_mean(over(squared, 1 + 2 * rng.normal(size=(32, 3000, 1)), rng.normal(size=(32, 2000, 1))), 2)
 
 
 def test_sliced_wasserstein_sees_all_of_a_large_pool():
@@ -202,12 +203,9 @@ def test_mmd_is_its_double_sum():
 
 
 def test_mmd_of_one_distribution_is_zero_on_average(assert_mean):
-    def estimate(key):
-        pool_key, reference_key = jax.random.split(key)
-        pool, reference = jax.random.normal(pool_key, (20, 2)), jax.random.normal(reference_key, (30, 2))
-        return metrics.mmd(reference, 1.0)(record(pool))["mmd"]
-
-    assert_mean(jax.jit(jax.vmap(estimate))(jax.random.split(jax.random.key(6), 200)), 0)
+    rng = np.random.default_rng(6)
+    pools, references = rng.normal(size=(200, 20, 2)), rng.normal(size=(200, 30, 2))
+    assert_mean(over(lambda pool, reference: metrics.mmd(reference, 1.0)(record(pool))["mmd"], pools, references), 0)
 
 
 def test_mmd_takes_large_pools():

@@ -23,9 +23,9 @@ def first(x):
 @pytest.fixture
 def classified():
     """A classifier of images `[4, 2, 3]` into 5 classes, the images, and their probabilities."""
-    matrix_key, x_key = jax.random.split(jax.random.key(0))
-    matrix, x = jax.random.normal(matrix_key, (6, 5)), jax.random.normal(x_key, (4, 2, 3))
-    return Partial(linear, matrix), x, softmax(np.asarray(x, float).reshape(4, 6) @ np.asarray(matrix, float), axis=-1)
+    rng = np.random.default_rng(0)
+    matrix, x = rng.normal(size=(6, 5)), rng.normal(size=(4, 2, 3))
+    return Partial(linear, jnp.asarray(matrix)), jnp.asarray(x), softmax(x.reshape(4, 6) @ matrix, axis=-1)
 
 
 @pytest.mark.parametrize(
@@ -44,12 +44,12 @@ def test_distance_rejects_mistakes(arguments, message):
 
 @pytest.mark.parametrize("event", [(2,), (3, 2, 1), ()])
 def test_distance_is_zero_within_its_radius_and_falls_with_slope_gamma_beyond(event):
-    x_key, target_key = jax.random.split(jax.random.key(1))
-    x, target = jax.random.normal(x_key, (50, *event)), jax.random.normal(target_key, event)
-    away = np.sqrt(np.sum((np.asarray(x) - np.asarray(target)).reshape(50, -1) ** 2, axis=-1))
+    rng = np.random.default_rng(1)
+    x, target = rng.normal(size=(50, *event)), rng.normal(size=event)
+    away = np.sqrt(np.sum((x - target).reshape(50, -1) ** 2, axis=-1))
     r_min = np.median(away)
     expected = np.where(away < r_min, 0, -7 * (away - r_min))
-    got = rewards.distance(target, float(r_min), 7.0)(x)
+    got = rewards.distance(jnp.asarray(target), float(r_min), 7.0)(jnp.asarray(x))
     np.testing.assert_allclose(got, expected, rtol=RTOL, atol=7 * RTOL)  # near the edge numbers of order 7 cancel
 
 
@@ -115,11 +115,11 @@ def test_new_numbers_cause_no_retrace():
         return x[:, 0]
 
     def build(seed):
-        key = jax.random.key(seed)
-        target_key, matrix_key, weight_key = jax.random.split(key, 3)
-        near = rewards.distance(jax.random.normal(target_key, (2,)), 1.0 + seed, 2.0 + seed)
-        sure = rewards.confidence(Partial(linear, jax.random.normal(matrix_key, (2, 3))), 1.0 + seed)
-        return rewards.combine([rewards.scale(user, 1.0 + seed), near, sure], jax.random.normal(weight_key, (3,)))
+        rng = np.random.default_rng(seed)
+        target, matrix, weights = (jnp.asarray(rng.normal(size=shape)) for shape in ((2,), (2, 3), (3,)))
+        near = rewards.distance(target, 1.0 + seed, 2.0 + seed)
+        sure = rewards.confidence(Partial(linear, matrix), 1.0 + seed)
+        return rewards.combine([rewards.scale(user, 1.0 + seed), near, sure], weights)
 
     x = jnp.ones((4, 2))
     evaluate = jax.jit(lambda reward, x: reward(x))
@@ -130,7 +130,7 @@ def test_new_numbers_cause_no_retrace():
 
 
 def test_large_arrays_are_inputs_of_the_program_and_no_part_of_it():
-    big = jax.random.normal(jax.random.key(2), (300, 300))
+    big = jnp.asarray(np.random.default_rng(2).normal(size=(300, 300)))
     classifier = Partial(linear, big)
     reward = rewards.stack(
         rewards.distance(big[0]),

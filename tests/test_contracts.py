@@ -1,0 +1,344 @@
+"""What every model, curator and mixing keeps to: a row each, the same tests for all."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import curated_retraining as cr
+from curated_retraining.models.ddpm import linear_betas
+from curated_retraining.networks.mlp import TimeMLP
+
+EPS = float(jnp.finfo(jnp.float32).eps)
+
+
+class Row(NamedTuple):
+    build: Callable[..., Any]  # of one of `values`, where there are some
+    values: tuple = ()  # of an argument that is data: it may be traced and vmapped
+    exact: bool = False  # the fit depends on the weighted points alone, not on draws from them
+    pytree: bool = True  # two builds are the same pytree, so that a program takes either
+
+
+POINTS, NUM = 64, 21
+SUPPORT = jnp.stack(jnp.meshgrid(*[jnp.linspace(-2, 2, 5)] * 2), axis=-1).reshape(-1, 2)
+TRAINING = {"steps": 8, "batch_size": 16, "learning_rate": 0.03}
+NETWORK = TimeMLP(width=8, depth=1)
+
+
+MODELS = {
+    "finite": Row(lambda: cr.finite(SUPPORT), exact=True),
+    "gaussian": Row(cr.gaussian, exact=True),
+    "gmm": Row(lambda: cr.gmm(2, steps=4), exact=True),
+    "kde": Row(lambda bandwidth=0.3: cr.kde(bandwidth, size=POINTS), values=(0.3, 0.5)),
+    "flow": Row(lambda: cr.flow(layers=2, bins=4, width=8, depth=1, **TRAINING), pytree=False),
+    "ddpm": Row(lambda: cr.ddpm(NETWORK, betas=linear_betas(6), **TRAINING), pytree=False),
+    "flow_matching": Row(lambda: cr.flow_matching(NETWORK, sample_steps=4, **TRAINING), pytree=False),
+    "from_scratch": Row(lambda: cr.from_scratch(cr.kde(0.3, size=POINTS))),
+    "batched": Row(lambda: cr.batched(cr.gaussian(), 8), exact=True),
+    "standardised": Row(lambda: cr.standardised(cr.gaussian()), exact=True),
+}
+CURATORS = {
+    "k_way": Row(lambda t: cr.k_way(2, cr.luce(t)), values=(1.0, 0.0, 3.0)),
+    "rounds": Row(lambda t: cr.rounds(cr.k_way(4, cr.luce(t)), 3), values=(1.0, 0.0, 3.0)),
+    "tilt": Row(cr.tilt, values=(1.0, 0.0, 3.0)),
+    "top_fraction": Row(cr.top_fraction, values=(0.3, 1.0, 0.01)),
+    "threshold": Row(cr.threshold, values=(0.0, -9.0, 0.5)),
+    "everything": Row(cr.everything),
+}
+CURATED = {"k_way": 8, "rounds": 12}  # points of a pool of 16; all of them elsewhere
+LAMS = (1.0, 0.0, 0.25, jnp.inf)
+MIXINGS = {
+    "replace": Row(cr.replace),
+    "with_real": Row(cr.with_real, values=LAMS),
+    "fresh": Row(lambda lam: cr.fresh(lambda key: cr.uniform(3 + jax.random.uniform(key, (5, 2))), lam), values=LAMS),
+    "accumulate": Row(lambda: cr.accumulate(3)),
+    "accumulate_subsample": Row(lambda: cr.accumulate_subsample(3, 64)),
+}
+
+
+def each(table, **holds):
+    return [name for name, row in table.items() if all(getattr(row, key) == value for key, value in holds.items())]
+
+
+def argued(table):
+    return [name for name, row in table.items() if row.values]
+
+
+class Counted:
+    """A function under `jit`, and how often it was traced."""
+
+    def __init__(self, function, **options):
+        def traced(*arguments):
+            self.traces += 1
+            return function(*arguments)
+
+        self.traces, self.call = 0, jax.jit(traced, **options)
+
+    def __call__(self, *arguments):
+        return self.call(*arguments)
+
+
+# Models
+
+
+def points(seed):
+    """Weighted points of neither mean 0 nor sd 1, a quarter of them with weight zero."""
+    point_key, weight_key = jax.random.split(jax.random.key(seed))
+    weight = jax.random.uniform(weight_key, (POINTS,)) * (jnp.arange(POINTS) % 4 > 0)
+    return cr.Dataset(0.3 + 0.6 * jax.random.normal(point_key, (POINTS, 2)), weight / weight.sum())
+
+
+@functools.cache
+def compiled(name):
+    model = MODELS[name].build()
+    sample = Counted(model.sample, static_argnums=2)
+    return cr.Model(Counted(model.init), Counted(model.fit), sample, model.log_prob and Counted(model.log_prob))
+
+
+@functools.cache
+def states(name):
+    """The states of generations -1 (not fitted), 0 and 1."""
+    model = compiled(name)
+    begin = model.init(jax.random.key(1), points(0).x)
+    first = model.fit(jax.random.key(2), begin, points(0))
+    return begin, first, model.fit(jax.random.key(3), first, points(1))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_fit_keeps_the_structure_shapes_and_dtypes_of_the_state(name):
+    begin, first, second = states(name)
+    chex.assert_trees_all_equal_structs(begin, first, second)
+    chex.assert_trees_all_equal_shapes_and_dtypes(begin, first, second)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(second))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_samples_are_finite_points_of_the_event(name):
+    x = compiled(name).sample(jax.random.key(4), states(name)[1], NUM)
+    assert x.shape == (NUM, 2) and x.dtype == jnp.float32
+    assert np.isfinite(x).all()
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_key_decides_every_bit(name):
+    model, (begin, first, _) = compiled(name), states(name)
+    x, same, other = (model.sample(jax.random.key(seed), first, NUM) for seed in (4, 4, 5))
+    chex.assert_trees_all_equal(x, same)
+    assert (np.asarray(x) != other).any()
+    chex.assert_trees_all_equal(model.fit(jax.random.key(2), begin, points(0)), first)
+
+
+@pytest.mark.parametrize("name", each(MODELS, exact=False))
+def test_the_key_of_a_fit_matters_where_the_fit_draws(name):
+    begin, first, _ = states(name)
+    other = compiled(name).fit(jax.random.key(9), begin, points(0))
+    assert any((np.asarray(a) != b).any() for a, b in zip(*map(jax.tree.leaves, (first, other)), strict=True))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_points_of_weight_zero_have_no_influence(name):
+    """Not even on rounding: not one bit of the state changes where they are moved far away."""
+    begin, first, _ = states(name)
+    x, weight = points(0)
+    moved = cr.Dataset(jnp.where(weight[:, None] == 0, 1e3, x), weight)
+    chex.assert_trees_all_equal(compiled(name).fit(jax.random.key(2), begin, moved), first)
+
+
+@pytest.mark.parametrize("name", each(MODELS, exact=True))
+def test_two_copies_of_half_the_weight_are_one_point(name):
+    """Sums of POINTS terms in another order differ by up to POINTS ε of the total, and EM takes a few such steps."""
+    x, weight = (jnp.concatenate([a[: POINTS // 2]] * 2) for a in points(0))
+    weight = weight / weight.sum()
+    half = jnp.arange(POINTS) < POINTS // 2
+    one, two = (
+        compiled(name).fit(jax.random.key(2), states(name)[0], cr.Dataset(x, w)) for w in (2 * weight * half, weight)
+    )
+    chex.assert_trees_all_close(one, two, atol=10 * POINTS * EPS)
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if name != "ddpm"])
+def test_the_density_sums_to_one(name):
+    """On a grid of 0.1, finer than any kernel here, to which the trapezoid rule is exact but for the mass outside
+    (below 1e-4) and, with flows, for the kinks of the density's slope at knots and the error of the ODE's solver, both
+    of second order in steps of 0.1 and 0.25 of a gentle field: 1e-2 in all. A missing Jacobian is off by tenths.
+    """
+    axis = jnp.arange(-70, 71) / 10
+    grid = jnp.stack(jnp.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
+    points, cell = (SUPPORT, 1) if name == "finite" else (grid, 0.01)
+    total = cell * jnp.exp(compiled(name).log_prob(states(name)[1], points)).sum()
+    np.testing.assert_allclose(total, 1, atol=1e-2 if "flow" in name else 1e-4)
+
+
+def test_a_model_without_density_says_so():
+    model = MODELS["ddpm"].build()
+    assert {m.log_prob for m in (model, cr.batched(model, 8), cr.standardised(model), cr.from_scratch(model))} == {None}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_new_data_of_the_same_shapes_cause_no_retrace(name):
+    """A fitted state goes where a fresh one went: weak types would show here."""
+    model, (*_, second) = compiled(name), states(name)
+    model.sample(jax.random.key(6), second, NUM)
+    model.sample(jax.random.key(7), model.fit(jax.random.key(8), second, points(2)), NUM)
+    assert (model.init.traces, model.fit.traces, model.sample.traces) == (1, 1, 1)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_seeds_vmap(name):
+    """The random bits are those of single runs; what is computed from them may round differently."""
+    model = MODELS[name].build()
+
+    def one(seed, data):
+        init_key, fit_key, sample_key = jax.random.split(jax.random.key(seed), 3)
+        return model.sample(sample_key, model.fit(fit_key, model.init(init_key, data.x), data), NUM)
+
+    with jax.debug_key_reuse(False):  # it takes the keys of a scan under vmap for used ones
+        x = jax.jit(jax.vmap(one, in_axes=(0, None)))(jnp.arange(2), points(0))
+    assert x.shape == (2, NUM, 2)
+    init_key, fit_key, sample_key = jax.random.split(jax.random.key(1), 3)
+    single = compiled(name)
+    state = single.fit(fit_key, single.init(init_key, points(0).x), points(0))
+    np.testing.assert_allclose(x[1], single.sample(sample_key, state, NUM), atol=1000 * EPS)
+    assert (np.asarray(x[0]) != x[1]).any()
+
+
+@pytest.mark.parametrize("name", each(MODELS, pytree=True))
+def test_two_builds_are_one_pytree(name):
+    build, values = MODELS[name].build, MODELS[name].values
+    variants = [build(value) for value in values] or [build(), build()]
+    first, second = (jax.tree.structure(cr.types.lift_all(model)) for model in variants)
+    assert first == second
+
+
+# Curators
+
+POOL_SIZE = 16
+POOLS = {"vectors": (2,), "images": (2, 2, 1), "tokens": (3,)}
+
+
+def scored(seed, kind="vectors"):
+    """A pool with a reward; rewards tie in pairs."""
+    pool_key, reward_key = jax.random.split(jax.random.key(seed))
+    pool = jax.random.normal(pool_key, (POOL_SIZE, *POOLS[kind]))
+    pool = (100 * pool).astype(int) if kind == "tokens" else pool
+    return pool, jnp.repeat(jax.random.normal(reward_key, (POOL_SIZE // 2,)), 2) + 0.5
+
+
+@functools.cache
+def curate(name):
+    return Counted(lambda curator, key, pool, reward: curator(key, pool, reward))
+
+
+def curators(name):
+    return [CURATORS[name].build(value) for value in CURATORS[name].values] or [CURATORS[name].build()]
+
+
+@pytest.mark.parametrize("kind", POOLS)
+@pytest.mark.parametrize("name", CURATORS)
+def test_curated_points_are_points_of_the_pool_with_weights_that_sum_to_one(name, kind):
+    pool, reward = scored(0, kind)
+    for curator in curators(name):
+        x, weight = curate(name)(curator, jax.random.key(1), pool, reward)
+        num = CURATED.get(name, POOL_SIZE)
+        assert x.shape == (num, *POOLS[kind]) and weight.shape == (num,) and x.dtype == pool.dtype
+        assert (np.asarray(weight) >= 0).all()
+        np.testing.assert_allclose(weight.sum(), 1, atol=num * EPS)
+        assert (
+            (np.asarray(x)[:, None] == np.asarray(pool)[None]).all(axis=tuple(range(2, x.ndim + 1))).any(axis=1).all()
+        )
+
+
+@pytest.mark.parametrize("name", CURATORS)
+def test_the_key_decides_the_choice(name):
+    pool, reward = scored(0)
+    once, again = (curate(name)(curators(name)[0], jax.random.key(2), pool, reward) for _ in range(2))
+    chex.assert_trees_all_equal(once, again)
+
+
+@pytest.mark.parametrize("name", CURATORS)
+def test_new_pools_rewards_and_arguments_cause_no_retrace(name):
+    program = Counted(lambda curator, key, pool, reward: curator(key, pool, reward))
+    for seed, curator in enumerate(curators(name)):
+        program(curator, jax.random.key(seed), *scored(seed))
+    program(curators(name)[0], jax.random.key(9), *scored(9))
+    assert program.traces == 1
+
+
+@pytest.mark.parametrize("name", argued(CURATORS))
+def test_arguments_of_curators_vmap(name):
+    """A batch of temperatures, shares or thresholds gives what each alone gives."""
+    pool, reward = scored(0)
+    build, values = CURATORS[name].build, jnp.array(CURATORS[name].values)
+    together = jax.jit(jax.vmap(lambda value: build(value)(jax.random.key(3), pool, reward)))(values)
+    for i, curator in enumerate(curators(name)):
+        alone = curate(name)(curator, jax.random.key(3), pool, reward)
+        chex.assert_trees_all_close(jax.tree.map(lambda leaf, i=i: leaf[i], together), alone, atol=POOL_SIZE * EPS)
+
+
+# Mixings
+
+SLOT, REAL = 6, 10
+
+
+def evenly(start, num, kind="vectors"):
+    """Distinct points counted from `start`."""
+    x = jnp.arange(start, start + num)
+    x = x if kind == "tokens" else x.astype(float)
+    return cr.uniform(jnp.broadcast_to(x.reshape(-1, *[1] * len(POOLS[kind])), (num, *POOLS[kind])))
+
+
+@functools.cache
+def mix(name):
+    return Counted(lambda mixing, key, memory, curated: mixing.mix(key, memory, curated))
+
+
+def mixings(name):
+    builds = [MIXINGS[name].build(value) for value in MIXINGS[name].values] or [MIXINGS[name].build()]
+    return [cr.types.lift_all(mixing) for mixing in builds]
+
+
+@pytest.mark.parametrize("kind", POOLS)
+@pytest.mark.parametrize("name", [name for name in MIXINGS if name != "fresh"])
+def test_training_points_are_real_or_curated_with_weights_that_sum_to_one(name, kind):
+    real, curated = evenly(0, REAL, kind), evenly(100, SLOT, kind)
+    for mixing in mixings(name):
+        memory = mixing.init(real, SLOT)
+        (x, weight), _ = mix(name)(mixing, jax.random.key(0), memory, curated)
+        assert x.dtype == real.x.dtype and x.shape[1:] == POOLS[kind] and weight.shape == x.shape[:1]
+        assert (np.asarray(weight) >= 0).all()
+        np.testing.assert_allclose(weight.sum(), 1, atol=len(weight) * EPS)
+        known = np.concatenate([real.x, curated.x])[:, *[0] * len(POOLS[kind])]
+        assert np.isin(np.asarray(x)[np.asarray(weight) > 0].reshape(-1), known).all()
+
+
+@pytest.mark.parametrize("name", MIXINGS)
+def test_the_memory_keeps_its_structure_and_causes_no_retrace(name):
+    for mixing in mixings(name):
+        memory = begin = mixing.init(evenly(0, REAL), SLOT)
+        program = mix(name) if name == "fresh" else Counted(lambda mixing, *rest: mixing.mix(*rest))
+        before = program.traces
+        for generation in range(3):
+            train, memory = program(mixing, jax.random.key(generation), memory, evenly(10 * generation, SLOT))
+            np.testing.assert_allclose(train.weight.sum(), 1, atol=len(train.weight) * EPS)
+        chex.assert_trees_all_equal_structs(begin, memory)
+        chex.assert_trees_all_equal_shapes_and_dtypes(begin, memory)
+        assert program.traces - before == 1
+
+
+@pytest.mark.parametrize("name", argued(MIXINGS))
+def test_lam_vmaps_and_is_the_ratio_of_curated_to_real_weight(name):
+    real, curated = evenly(0, REAL), evenly(100, SLOT)
+
+    def curated_weight(lam):
+        mixing = MIXINGS[name].build(lam)
+        (x, weight), _ = mixing.mix(jax.random.key(0), mixing.init(real, SLOT), curated)
+        return jnp.where(x[:, 0] >= 100, weight, 0.0).sum(), weight.sum()
+
+    share, total = jax.jit(jax.vmap(curated_weight))(jnp.array(LAMS))
+    np.testing.assert_allclose(total, 1, atol=(REAL + SLOT) * EPS)
+    np.testing.assert_allclose(share, [1 / 2, 0, 1 / 5, 1], atol=(REAL + SLOT) * EPS)
