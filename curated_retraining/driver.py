@@ -65,7 +65,9 @@ def drive(
         restored = _restored(manager, jax.eval_shape(begin))
         state, history = restored or (None, {})
         done = len(next(iter(history.values()), ()))
-        if done <= generations:
+        if done > generations:
+            tqdm.write(f"{folder} is complete: {generations} generations")
+        else:
             state = _run_once(begin) if state is None else state
             program = _compile(advance, state)
             rows = [history] if history else []

@@ -64,14 +64,15 @@ def kl_to_sample(reference: Array, neighbour: int = 5, points: int | None = None
     return Partial(_kl_to_sample, reference, Static((neighbour, points)))
 
 
-def sliced_wasserstein(key: PRNGKey, reference: Array, directions: int = 128) -> Metrics:
+def sliced_wasserstein(key: PRNGKey, reference: Array, directions: int = 128, points: int | None = None) -> Metrics:
     """`sliced_w2`: root mean squared 2-Wasserstein distance of pool and `reference` along random directions.
 
-    In the units of the data. Directions are drawn once, so generations compare.
+    In the units of the data, on the first `points` of the pool (all by default). Directions are drawn once, so
+    generations compare.
     """
     normal = jax.random.normal(key, (directions, reference[0].size))
     unit = jax.vmap(lambda row: row / jnp.linalg.norm(row))(normal)
-    return Partial(_sliced_wasserstein, reference, unit)
+    return Partial(_sliced_wasserstein, reference, unit, Static(points))
 
 
 def mmd(reference: Array, bandwidth: float | Array) -> Metrics:
@@ -141,15 +142,15 @@ def _kl_to_sample(reference, settings: Static, record):
     other = _flat(reference)
 
     def log_ratio(point):
-        own = -jax.lax.top_k(-_squared_distances(point, pool), k + 1)[0][k]  # the nearest of all is the point itself
-        return 0.5 * jnp.log(-jax.lax.top_k(-_squared_distances(point, other), k)[0][k - 1] / own)
+        own = _smallest(_squared_distances(point, pool), k + 1)  # the nearest of all is the point itself
+        return 0.5 * jnp.log(_smallest(_squared_distances(point, other), k) / own)
 
     mean = jax.lax.map(log_ratio, pool, batch_size=64).mean()
     return {"kl": dimension * mean + jnp.log(other.shape[0] / (n - 1))}
 
 
-def _sliced_wasserstein(reference, directions, record):
-    pool, other = _flat(record.pool), _flat(reference)
+def _sliced_wasserstein(reference, directions, points: Static, record):
+    pool, other = _flat(record.pool)[: points.value], _flat(reference)
     size = max(pool.shape[0], other.shape[0])
 
     def quantiles(x, direction):
@@ -182,6 +183,15 @@ def _snapshot(num: Static, record):
     if num.value > record.pool.shape[0]:
         raise ValueError(f"a snapshot of {num.value} points needs a larger pool than {record.pool.shape[0]}")
     return {"pool": record.pool[: num.value]}
+
+
+def _smallest(values: Array, k: int) -> Array:
+    """The k-th smallest, by k searches: for few neighbours cheaper than to sort."""
+
+    def remove(_, values):
+        return values.at[jnp.argmin(values)].set(jnp.inf)
+
+    return jax.lax.fori_loop(0, k - 1, remove, values).min()
 
 
 def _flat(x):

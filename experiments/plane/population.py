@@ -11,6 +11,7 @@ from curated_retraining.types import Array, Reward
 from experiments.plane.target import Target
 
 SIDE = 112  # points along each side of the grid
+MAX_RANGE = 500  # of rewards over the grid, in temperatures: the quadrature's memory grows with it
 
 
 class Population(NamedTuple):
@@ -22,6 +23,10 @@ class Population(NamedTuple):
     reward: Array  # [g]
     label: Array  # [g]
     top_level: float  # r_* − ε: from here on a point belongs to the top level set
+
+    def reward_range(self, temperature: float) -> float:
+        """(max r − min r) / temperature; best-of-K, at 0, needs none."""
+        return float(self.reward.max() - self.reward.min()) / temperature if temperature else 0.0
 
 
 def on_grid(target: Target, reward: Reward, epsilon: float) -> Population:
@@ -39,8 +44,8 @@ def course(
 ) -> tuple[Array, Array]:
     """Exact p_0, ..., p_generations for each λ, `[lams, generations + 1, g]`, and the limits, `[lams, g]`."""
     p_ref, reward = population.p_ref, population.reward
-    spread = 1.0 if temperature == 0 else float(reward.max() - reward.min()) / temperature
-    options = {"k": k, "temperature": temperature, "reward_range": float(np.ceil(spread) + 1)}
+    reward_range = float(np.ceil(population.reward_range(temperature)) + 1)
+    options = {"k": k, "temperature": temperature, "reward_range": reward_range}
 
     @jax.jit
     def of(lam):

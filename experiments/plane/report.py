@@ -13,6 +13,7 @@ from experiments.plane import population
 from experiments.plane.population import SIDE, Population
 from experiments.plane.target import Target
 
+FIGURES = ("densities.png", "generations.gif", "curves.png", "shares.png")
 AXES = {
     "reward_mean": "mean reward E[r]",
     "exp_reward_mean": "E[exp r]",
@@ -36,9 +37,12 @@ def write(
     measured = {name: _by_row(values, len(lams)) for name, values in history.items()}
     predicted = {name: np.asarray(v) for name, v in population.moments(plane, course, len(target.names)).items()}
     print(table(measured["top_mass"], predicted["top_mass"], lams))
+    print(f"results in {out}: metrics.csv, checkpoints/ and figures/ ({', '.join(FIGURES)})")
 
     folder = out / "figures"
     folder.mkdir(exist_ok=True)
+    if all((folder / name).exists() for name in FIGURES):
+        return
     rows = ["pure loop, λ = ∞" if np.isinf(float(lam)) else f"real + curated, λ = {lam}" for lam in lams]
     in_plane = {"rows": rows, "extent": target.extent, "reward": _square(plane.reward)}
     points = _over_seeds(measured["pool"])
@@ -60,9 +64,6 @@ def write(
         labels=AXES,
     )
     figures.shares(folder / "shares.png", measured["share"], predicted["share"], rows=rows, names=target.names)
-    print(
-        f"results in {out}: metrics.csv, checkpoints, figures/{{densities,curves,shares}}.png, figures/generations.gif"
-    )
 
 
 def table(measured: np.ndarray, exact: np.ndarray, lams: list[str]) -> str:

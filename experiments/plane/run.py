@@ -52,6 +52,11 @@ def main(target: Target) -> None:
         label=FLAGS.label,
     )
     plane = population.on_grid(target, reward, rewards.EDGE[FLAGS.reward] * settings["gamma"])
+    if (spread := plane.reward_range(FLAGS.temperature)) > population.MAX_RANGE:
+        raise app.UsageError(
+            f"--gamma={settings['gamma']} with --temperature={FLAGS.temperature} makes rewards range over {spread:.0f} "
+            f"temperatures, the exact course takes {population.MAX_RANGE}: lower γ, or take --temperature=0"
+        )
     exact = population.course(plane, k=FLAGS.k, lams=lams, temperature=FLAGS.temperature, generations=FLAGS.generations)
     first = models.build(FLAGS.model, target, settings["first_steps"])
     later = models.build(FLAGS.model, target, settings["steps"])
@@ -93,7 +98,7 @@ def _observed(target: Target, plane: Population, model: Model) -> Metrics:
         metrics.reward_quantiles(),
         metrics.top_mass(plane.top_level),
         metrics.proportions(target.label, len(target.names)),
-        metrics.sliced_wasserstein(direction_key, target.draw(reference_key, 4096).x, directions=32),
+        metrics.sliced_wasserstein(direction_key, target.draw(reference_key, 4096).x, 32, points=4096),
         models.kl(FLAGS.model, model, plane, target),
         metrics.snapshot(2000),
     )

@@ -1,0 +1,151 @@
+"""The experiments as a user runs them: flags in, a folder out, mistakes in one line."""
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import curated_retraining as cr
+from experiments.gmm import RING
+from experiments.moons import MOONS
+from experiments.plane import models, population, report, rewards
+
+SMALL = ["--model=gmm", "--generations=2", "--seeds=2", "--pool=400", "--real=300", "--steps=3", "--first_steps=5"]
+
+
+def python(*arguments):
+    command = [sys.executable, "-m", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parent.parent)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A small run of the Gaussian mixture, and what it printed."""
+    out = tmp_path_factory.mktemp("runs") / "gmm"
+    done = python("experiments.gmm", *SMALL, f"--out={out}")
+    assert done.returncode == 0, done.stderr
+    return out, done.stdout
+
+
+def test_a_run_leaves_numbers_and_figures(finished):
+    out, said = finished
+    rows = list(csv.DictReader((out / "metrics.csv").open()))
+    assert [(row["lam"], row["seed"], row["generation"]) for row in rows] == [
+        (lam, seed, generation) for lam in ("inf", "1") for seed in "01" for generation in "012"
+    ]
+    assert {"reward_mean", "exp_reward_mean", "top_mass", "share_7", "entropy", "kl", "sliced_w2"} <= rows[0].keys()
+    for first, second in ((rows[0], rows[6]), (rows[3], rows[9])):  # generation 0 is the same model under every λ
+        assert first["reward_mean"] == second["reward_mean"]
+    assert sorted(path.name for path in (out / "figures").iterdir()) == [
+        "curves.png", "densities.png", "generations.gif", "shares.png",
+    ]  # fmt: skip
+    config = json.loads((out / "config.json").read_text())
+    assert config["flags"]["k"] == 4 and config["flags"]["gamma"] == 10.0 and config["flags"]["pool"] == 400
+    assert "top level mass" in said and str(out) in said
+
+
+def test_the_same_command_finds_itself_complete_and_another_is_refused(finished):
+    out, _ = finished
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    again = python("experiments.gmm", *SMALL, f"--out={out}")
+    assert again.returncode == 0 and "complete" in again.stdout
+    other = python("experiments.gmm", *SMALL, "--gamma=3", f"--out={out}")
+    assert other.returncode == 1 and "gamma=10.0, not 3.0" in other.stderr and "Traceback" not in other.stderr
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    ("flags", "named"),
+    [
+        (["--reward=fame"], "reward"),
+        (["--k=1"], "k"),
+        (["--lam=1,-1"], "lam"),
+        (["--lam="], "lam"),
+        (["--lam=nan"], "lam"),
+        (["--pool=402"], "--pool=402"),
+        (["--temperature=-1"], "temperature"),
+        (["--gamma=nan"], "gamma"),
+        (["--target=1"], "target"),
+        (["--label=8"], "--label=8"),
+        (["--generations=0"], "generations"),
+        (["--nonsense=1"], "nonsense"),
+        (["word"], "word"),
+        (["--out=/proc/none"], "/proc/none"),
+        (["--gamma=1e4"], "gamma"),
+    ],
+)
+def test_mistakes_are_told_in_one_line_and_leave_nothing(tmp_path, flags, named):
+    wrong = python("experiments.gmm", *SMALL, f"--out={tmp_path / 'run'}", *flags)
+    assert wrong.returncode != 0 and "Traceback" not in wrong.stderr
+    assert named in wrong.stderr.strip().splitlines()[-1] or named in wrong.stderr.strip().splitlines()[-2]
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("target", "labels"), [(RING, 8), (MOONS, 2)])
+def test_targets_hold_their_mass_and_label_it_evenly(target, labels):
+    x = target.draw(jax.random.key(0), 4000).x
+    x0, x1, y0, y1 = target.extent
+    assert ((x > jnp.array([[x0, y0]])) & (x < jnp.array([[x1, y1]]))).all(axis=1).mean() > 0.999
+    share = np.bincount(target.label(x), minlength=labels) / 4000
+    error = np.sqrt(1 / labels * (1 - 1 / labels) / 4000)  # of one share, 4,000 points
+    assert len(target.names) == labels and np.abs(share - 1 / labels).max() < 4 * error
+
+
+def test_the_exact_course_agrees_with_a_loop_of_exact_models():
+    """A finite model on the grid itself, 3 generations, 80,000 samples: 5σ of the sampling that each adds."""
+    reward = cr.distance(jnp.array([2.0, 0.0]))
+    plane = population.on_grid(RING, reward, 0.0)
+    (course,), _ = population.course(plane, k=4, lams=np.array([1.0]), temperature=1.0, generations=3)
+    exact = population.moments(plane, course, 8)["top_mass"]
+    pool, model, mixing = 80_000, cr.finite(plane.x[::7]), cr.with_real(1.0)
+    weight = plane.p_ref[::7] / plane.p_ref[::7].sum()
+    on_part = population.Population(plane.x[::7], 1.0, weight, plane.reward[::7], plane.label[::7], plane.top_level)
+    (course,), _ = population.course(on_part, k=4, lams=np.array([1.0]), temperature=1.0, generations=3)
+    exact = population.moments(on_part, course, 8)["top_mass"]
+    step = cr.retraining(
+        model, reward=reward, curate=cr.k_way(4, cr.luce()), mixing=mixing, pool_size=pool,
+        metrics=cr.metrics.top_mass(0.0),
+    )  # fmt: skip
+    state = cr.start(jax.random.key(0), model, mixing, cr.Dataset(plane.x[::7], weight), slot=pool // 4)
+    _, history = jax.jit(cr.run, static_argnums=3)(jax.random.key(1), state, step, 4)
+    error = np.sqrt(exact * (1 - exact) * (1 / pool + 4 / pool * np.arange(4) * 2))  # errors grow at most 2-fold in all
+    assert (np.abs(history["top_mass"] - exact) < 5 * error).all()
+
+
+def test_the_classifier_knows_its_classes():
+    points = MOONS.draw(jax.random.key(3), 2000)
+    logits = jax.jit(rewards.classifier, static_argnums=0)(MOONS)(points.x)
+    assert (logits.argmax(axis=1) == MOONS.label(points.x)).mean() > 0.98
+
+
+@pytest.mark.parametrize("name", list(rewards.GAMMA))
+def test_every_reward_has_its_top_level(name):
+    given = {"gamma": rewards.GAMMA[name], "r_min": 0.5, "liked": jnp.array([0.0, 1.0]), "label": 0}
+    plane = population.on_grid(MOONS, rewards.build(name, MOONS, **given), rewards.EDGE[name] * given["gamma"])
+    top = plane.p_ref @ (plane.reward >= plane.top_level).astype(float)
+    assert 0 < top <= 1 and (top == 1) == (name == "none")
+
+
+def test_every_model_of_a_name_shares_its_state():
+    for name in models.SIZES:
+        real = RING.draw(jax.random.key(0), 50)
+        states = [jax.eval_shape(models.build(name, RING, steps).init, jax.random.key(1), real.x) for steps in (1, 2)]
+        assert jax.tree.structure(states[0]) == jax.tree.structure(states[1])
+
+
+def test_bounds_hold_for_the_exact_course():
+    plane = population.on_grid(RING, cr.distance(jnp.array([2.0, 0.0])), 0.0)
+    lams = np.array([0.2, 1.0, np.inf])
+    course, _ = population.course(plane, k=4, lams=lams, temperature=1.0, generations=6)
+    exact, bounds = population.moments(plane, course, 8), report.bounds(plane, course, lams, 4)
+    (_, gain), (_, floor) = bounds["exp_reward_mean"]
+    ((_, ceiling),) = bounds["kl"]
+    mean = np.asarray(exact["exp_reward_mean"])
+    assert (mean[:, 1:] >= gain[:, 1:] - 1e-5).all() and (mean[:, 1:] >= floor - 1e-5).all()  # float32 sums of 12,544
+    assert (exact["kl"] <= ceiling + 1e-5).all() and np.isfinite(ceiling[:, 0]).tolist() == [True, False, False]
