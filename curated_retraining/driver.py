@@ -16,6 +16,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -68,8 +69,10 @@ def drive(
         if done > generations:
             tqdm.write(f"{folder} is complete: {generations} generations")
         else:
-            state = _run_once(begin) if state is None else state
-            program = _compile(advance, state)
+            with ThreadPoolExecutor(1) as beside:  # compiles what comes next while generation 0 compiles and runs
+                compiling = beside.submit(_compile, advance, jax.eval_shape(begin))
+                state = _run_once(begin) if state is None else state
+                program = compiling.result()
             rows = [history] if history else []
             for generation in tqdm(
                 range(done, generations + 1), initial=done, total=generations + 1, unit="generation"

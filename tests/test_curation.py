@@ -8,7 +8,7 @@ from scipy.special import softmax
 
 from curated_retraining import curation
 
-ROWS = jnp.arange(6)[:, None]
+ROWS = np.arange(6)[:, None]
 ERRORS = [
     (lambda: curation.k_way(1, curation.luce()), "k=1"),
     (lambda: curation.luce(-0.5), "temperature=-0.5"),
@@ -36,8 +36,8 @@ def curate(curator, reward, pool=ROWS, seed=0):
 
 def repeated(curator, reward, times):
     """The rows of a group with these rewards that are chosen in independent repetitions, `[times]`."""
-    reward = jnp.tile(jnp.asarray(reward), times)
-    return np.asarray(curate(curator, reward, jnp.arange(reward.size)).x) % (reward.size // times)
+    n = times * len(reward)
+    return np.asarray(curate(curator, np.tile(reward, times), np.arange(n)).x) % len(reward)
 
 
 @pytest.mark.parametrize(("act", "message"), ERRORS)
@@ -61,7 +61,7 @@ def test_curated_points_follow_the_k_way_operator(assert_mean):
         np.add.at(expected, list(group), p[list(group)].prod() * softmax(reward[list(group)]))
 
     pool = np.random.default_rng(1).choice(3, 60_000, p=p)
-    kept = curate(curation.k_way(k, curation.luce()), reward[pool], jnp.asarray(pool))
+    kept = curate(curation.k_way(k, curation.luce()), reward[pool], pool)
     assert_mean(np.asarray(kept.x)[:, None] == np.arange(3), expected)
 
 
@@ -78,7 +78,7 @@ def test_at_a_high_temperature_the_choice_is_even(assert_mean, temperature):
 
 
 def test_one_of_each_group_of_consecutive_rows_is_kept():
-    kept = curate(curation.k_way(3, curation.luce()), np.random.default_rng(2).normal(size=600), jnp.arange(600))
+    kept = curate(curation.k_way(3, curation.luce()), np.random.default_rng(2).normal(size=600), np.arange(600))
     np.testing.assert_array_equal(np.asarray(kept.x) // 3, np.arange(200))
     assert len(set(np.asarray(kept.x) % 3)) == 3
     np.testing.assert_array_equal(kept.weight, np.full(200, np.float32(1 / 200)))
@@ -116,8 +116,8 @@ def test_a_choice_rule_sees_points_rewards_and_a_key_of_its_own(assert_mean):
         return jnp.where(x[:, 0] < 0, -jnp.inf, 1e6 * reward * jax.random.normal(key, (3,)))
 
     n = 30_000
-    x = jnp.where(jnp.arange(n) % 3 == 0, -1, jnp.arange(n))[:, None]
-    place = np.asarray(curate(curation.k_way(3, rule), jnp.ones(n), x).x)[:, 0] % 3
+    x = np.where(np.arange(n) % 3 == 0, -1, np.arange(n))[:, None]
+    place = np.asarray(curate(curation.k_way(3, rule), np.ones(n), x).x)[:, 0] % 3
     assert_mean(place[:, None] == np.arange(3), [0, 0.5, 0.5])
     assert_mean(place[0::2] == place[1::2], 0.5)  # groups have keys of their own
 
@@ -127,8 +127,8 @@ def test_a_choice_rule_may_use_several_annotators(assert_mean):
         assert reward.shape == (3, 2)
         return reward[:, jax.random.randint(key, (), 0, 2)]
 
-    reward = jnp.tile(jnp.array([[1e6, 0.0], [0.0, 0.0], [0.0, 1e6]]), (10_000, 1))
-    chosen = np.asarray(curate(curation.k_way(3, crowd), reward, jnp.arange(30_000)).x) % 3
+    reward = np.tile([[1e6, 0.0], [0.0, 0.0], [0.0, 1e6]], (10_000, 1))
+    chosen = np.asarray(curate(curation.k_way(3, crowd), reward, np.arange(30_000)).x) % 3
     assert_mean(chosen[:, None] == np.arange(3), [0.5, 0, 0.5])
 
 
@@ -186,8 +186,8 @@ def test_everything_keeps_the_pool_evenly():
 def test_rounds_regroup_at_random_whatever_the_order_of_the_pool(assert_mean, order):
     """Best of two over 4 points: each round keeps 3 and the better of the other pair, 2 unless 2 is 3's partner."""
     num = 3000
-    pool = jnp.array(order)
-    kept = curate(curation.rounds(curation.k_way(2, curation.luce(0.0)), num), pool.astype(float), pool)
+    pool = np.array(order)
+    kept = curate(curation.rounds(curation.k_way(2, curation.luce(0.0)), num), 1.0 * pool, pool)
     each = np.sort(np.asarray(kept.x).reshape(num, 2), axis=-1)
     np.testing.assert_array_equal(kept.weight, np.full(2 * num, np.float32(1 / (2 * num))))
     assert_mean(each[:, 0, None] == np.arange(4), [0, 1 / 3, 2 / 3, 0])

@@ -150,18 +150,16 @@ def test_kl_to_sample_is_infinite_where_points_coincide():
 def test_sliced_wasserstein_of_a_shift(assert_mean):
     """Along u it is |v·u|, so squared |v|²/d on average over directions; copies of the pool change nothing."""
     reference = jnp.asarray(np.random.default_rng(0).normal(size=(40, 2, 2)))
-    shift = np.array([[3.0, 0.0], [0.0, -4.0]], np.float32)
+    shift = np.array([[[3.0, 0.0], [0.0, -4.0]]], np.float32)
     pool = jnp.repeat(reference + shift, 3, axis=0)
     keys = jax.random.split(jax.random.key(2), 50)
-    each = jax.jit(jax.vmap(lambda key: metrics.sliced_wasserstein(key, reference, 20)(record(pool))["sliced_w2"]))(
-        keys
-    )
-    assert_mean(np.asarray(each) ** 2, 25 / 4)
+    each = jax.jit(jax.vmap(lambda key: metrics.sliced_wasserstein(key, reference, 20)(record(pool))["sliced_w2"]))
+    assert_mean(np.asarray(each(keys)) ** 2, 25 / 4)
 
 
 def test_sliced_wasserstein_on_the_line_is_that_of_the_sorted_points():
     pool, reference = np.random.default_rng(0).normal(size=(2, 30, 1)).astype(np.float32)
-    got = metrics.sliced_wasserstein(jax.random.key(3), reference, 4)(record(pool))["sliced_w2"]
+    got = metrics.sliced_wasserstein(jax.random.key(3), jnp.asarray(reference), 4)(record(pool))["sliced_w2"]
     expected = np.sqrt(np.mean((np.sort(pool, axis=0) - np.sort(reference, axis=0)) ** 2))
     np.testing.assert_allclose(got, expected, rtol=RTOL)
 

@@ -215,7 +215,7 @@ def _film(figure: Figure, draw, num, target):
     figure.draw_without_rendering()
     figure.set_layout_engine(None)  # panels stand still
     writer = PillowWriter(fps=2)
-    writer.setup(figure, target, dpi=120)
+    writer.setup(figure, target, dpi=100)
     for generation in [*range(num), num - 1, num - 1, num - 1]:  # equal frames become one
         draw(generation)
         writer.grab_frame()

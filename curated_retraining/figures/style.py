@@ -73,7 +73,7 @@ def require_rows(rows, **arrays):
 
 def write(path, figure: Figure):
     """Saves a figure as one PNG."""
-    publish(path, partial(figure.savefig, dpi=300, bbox_inches="tight", pad_inches=0.03))
+    publish(path, partial(figure.savefig, dpi=220, bbox_inches="tight", pad_inches=0.03))
 
 
 def publish(path, write: Callable[[Path], None]):

@@ -23,10 +23,10 @@ class Sizes(NamedTuple):
 
 
 SIZES = {
-    "ddpm": Sizes(curated=5000, steps=500, first=4000),
-    "flow_matching": Sizes(curated=5000, steps=500, first=4000),
+    "ddpm": Sizes(curated=4000, steps=500, first=6000),
+    "flow_matching": Sizes(curated=4000, steps=500, first=4000),
     "flow": Sizes(curated=5000, steps=200, first=1500),
-    "gmm": Sizes(curated=10_000, steps=20, first=60),
+    "gmm": Sizes(curated=10_000, steps=10, first=60),
     "kde": Sizes(curated=10_000, steps=1, first=1),
     "finite": Sizes(curated=10_000, steps=1, first=1),
 }
@@ -36,13 +36,15 @@ def build(name: str, target: Target, steps: int) -> Model:
     """The model `name` whose fit takes `steps`; a state of one suits another of the same name."""
     match name:
         case "ddpm":
-            model = cr.ddpm(TimeMLP(width=64), betas=cosine_betas(), sample_steps=50, learning_rate=2e-3, steps=steps)
+            network, betas = TimeMLP(width=64), cosine_betas(100)
+            model = cr.ddpm(network, betas=betas, learning_rate=2e-3, batch_size=256, steps=steps)
         case "flow_matching":
-            model = cr.flow_matching(TimeMLP(width=64), sample_steps=10, learning_rate=2e-3, steps=steps)
+            network = TimeMLP(width=64)
+            model = cr.flow_matching(network, sample_steps=10, learning_rate=2e-3, batch_size=256, steps=steps)
         case "flow":
             model = cr.flow(learning_rate=2e-3, steps=steps)
         case "gmm":
-            return cr.gmm(components=12, steps=steps)
+            return cr.gmm(components=8, steps=steps)
         case "kde":
             return cr.kde(bandwidth=0.05, size=8192)
         case "finite":
@@ -61,4 +63,4 @@ def kl(name: str, model: Model, population: Population, target: Target) -> Metri
         case "gmm" | "kde" | "flow":
             return metrics.kl_on_grid(model, population.x, population.cell, target.log_density)
         case _:
-            return metrics.kl_to_sample(target.draw(jax.random.key(3), 4096).x, points=2048)
+            return metrics.kl_to_sample(target.draw(jax.random.key(3), 2048).x, points=1024)

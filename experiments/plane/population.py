@@ -1,5 +1,6 @@
 """The exact course of a curated loop in the plane, on a grid of the target's density."""
 
+import functools
 from typing import NamedTuple
 
 import jax
@@ -7,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from curated_retraining import theory
-from curated_retraining.types import Array, Reward
+from curated_retraining.types import Array, Reward, lift
 from experiments.plane.target import Target
 
 SIDE = 112  # points along each side of the grid
@@ -32,11 +33,12 @@ class Population(NamedTuple):
 def on_grid(target: Target, reward: Reward, epsilon: float) -> Population:
     """`target` and `reward` on SIDE × SIDE points; r_* is the largest reward on them."""
     x0, x1, y0, y1 = target.extent
-    x, y = jnp.meshgrid(jnp.linspace(x0, x1, SIDE), jnp.linspace(y0, y1, SIDE))
-    grid = jnp.stack([x.ravel(), y.ravel()], axis=-1)
-    p_ref, on_points = jax.nn.softmax(target.log_density(grid)), reward(grid)
+    x, y = np.meshgrid(np.linspace(x0, x1, SIDE), np.linspace(y0, y1, SIDE))
+    grid = jnp.asarray(np.stack([x.ravel(), y.ravel()], axis=-1), jnp.float32)
+    at_points = jax.jit(lambda reward, x: (jax.nn.softmax(target.log_density(x)), reward(x), target.label(x)))
+    p_ref, rewards, labels = at_points(lift(reward), grid)
     area = (x1 - x0) * (y1 - y0) / (SIDE - 1) ** 2
-    return Population(grid, area, p_ref, on_points, target.label(grid), float(on_points.max()) - epsilon)
+    return Population(grid, area, p_ref, rewards, labels, float(rewards.max()) - epsilon)
 
 
 def course(
@@ -56,6 +58,7 @@ def course(
     return jax.lax.map(of, jnp.asarray(lams, jnp.float32))
 
 
+@functools.partial(jax.jit, static_argnums=2)
 def moments(population: Population, p: Array, classes: int) -> dict[str, Array]:
     """The exact twins of the measured metrics for distributions `p` `[..., g]`."""
     a = jnp.exp(population.reward)

@@ -1,5 +1,6 @@
 """What an experiment in the plane shows: a table of measured against exact, and the figures."""
 
+import functools
 from pathlib import Path
 
 import jax
@@ -78,19 +79,31 @@ def table(measured: np.ndarray, exact: np.ndarray, lams: list[str]) -> str:
 
 
 def bounds(plane: Population, course: Array, lams: np.ndarray, k: int) -> dict[str, list[tuple[str, np.ndarray]]]:
-    """The bounds of the theory by metric, each `[lams, generations or 1]`; those that bind for no λ are left out."""
-    p_ref, reward = plane.p_ref, plane.reward
-    gain = jax.vmap(jax.vmap(lambda p: theory.reward_increment_bound(p, reward, k=k)))(course)
-    share = np.asarray(theory.curated_share(lams))[:, None]
-    least = (1 - share) * (p_ref @ jnp.exp(reward)) + share * (course @ jnp.exp(reward) + gain)
-    found = {"exp_reward_mean": [("least gain since t − 1", np.roll(least, 1, axis=1))]}
-    found["exp_reward_mean"][0][1][:, 0] = np.nan
-    floor = np.array([theory.reward_floor(p_ref, reward, k=k, lam=lam) for lam in lams])
-    found["exp_reward_mean"].append(("floor for t ≥ 1", floor[:, None]))
-    ceiling = np.array([theory.kl_ceiling(k=k, lam=lam) for lam in lams])
+    """The bounds of the theory by metric, each `[lams, generations or 1]`; one that binds for no λ is left out."""
+    least, floor, ceiling = jax.tree.map(np.asarray, _bounds(plane, course, jnp.asarray(lams, jnp.float32), k))
+    before = np.full((len(lams), 1), np.nan)
+    found = {
+        "exp_reward_mean": [
+            ("least gain since t − 1", np.concatenate([before, least[:, :-1]], axis=1)),
+            ("floor for t ≥ 1", floor[:, None]),
+        ]
+    }
     if np.isfinite(ceiling).any():
         found["kl"] = [("ceiling, λ < 1/(K − 1)", ceiling[:, None])]
     return found
+
+
+@functools.partial(jax.jit, static_argnums=3)
+def _bounds(plane, course, lams, k):
+    p_ref, reward = plane.p_ref, plane.reward
+
+    def of(lam, course):
+        gain = jax.vmap(lambda p: theory.reward_increment_bound(p, reward, k=k))(course)
+        share = theory.curated_share(lam)
+        least = (1 - share) * (p_ref @ jnp.exp(reward)) + share * (course @ jnp.exp(reward) + gain)
+        return least, theory.reward_floor(p_ref, reward, k=k, lam=lam), theory.kl_ceiling(k=k, lam=lam)
+
+    return jax.vmap(of)(lams, course)
 
 
 def _by_row(values: np.ndarray, rows: int) -> np.ndarray:

@@ -98,7 +98,7 @@ def _observed(target: Target, plane: Population, model: Model) -> Metrics:
         metrics.reward_quantiles(),
         metrics.top_mass(plane.top_level),
         metrics.proportions(target.label, len(target.names)),
-        metrics.sliced_wasserstein(direction_key, target.draw(reference_key, 4096).x, 32, points=4096),
+        metrics.sliced_wasserstein(direction_key, target.draw(reference_key, 4096).x, 16, points=4096),
         models.kl(FLAGS.model, model, plane, target),
         metrics.snapshot(2000),
     )
