@@ -4,11 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.typing import ArrayLike
 from scipy.special import softmax
 
 from curated_retraining import curation
 
-ROWS = np.arange(6)[:, None]
+ROWS = jnp.arange(6)[:, None]
 ERRORS = [
     (lambda: curation.k_way(1, curation.luce()), "k=1"),
     (lambda: curation.luce(-0.5), "temperature=-0.5"),
@@ -30,8 +31,8 @@ def _curate(curator, key, pool, reward):
     return curator(key, pool, reward)
 
 
-def curate(curator, reward, pool=ROWS, seed=0):
-    return _curate(curator, jax.random.key(seed), pool, jnp.asarray(reward))
+def curate(curator, reward, pool: ArrayLike = ROWS, seed=0):
+    return _curate(curator, jax.random.key(seed), jnp.asarray(pool), jnp.asarray(reward))
 
 
 def repeated(curator, reward, times):

@@ -13,7 +13,7 @@ def test_the_variance_grows_by_that_of_the_kernel(assert_mean):
     """Of the points that the state keeps, whose moments are known exactly."""
     bandwidth = 0.7
     points = jax.random.normal(jax.random.key(0), (500, 2)) * jnp.array([[1.0, 0.2]])
-    x = kde(bandwidth).sample(jax.random.key(1), points, 40_000)
+    x = np.asarray(kde(bandwidth).sample(jax.random.key(1), points, 40_000))
     mean, variance = (np.asarray(f(points, axis=0)) for f in (np.mean, np.var))
     assert_mean(x, mean)
     assert_mean((x - mean) ** 2, variance + bandwidth**2)

@@ -1,0 +1,111 @@
+from itertools import pairwise
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from curated_retraining.data import uniform
+from curated_retraining.models.ddpm import ddpm, linear_betas
+
+LEVELS, SD = 100, 2.0
+KEPT = np.cumprod(1 - np.linspace(1e-3, 0.2, LEVELS))  # of linear_betas(100), in float64
+
+
+class Exact(nn.Module):
+    """E[noise | x] at each level for data N(0, SD²), times a learned factor that is best at one."""
+
+    start: float = 1.0
+
+    @nn.compact
+    def __call__(self, x, features):
+        time = jnp.arctan2(features[:, 0], features[:, 16]) / jnp.pi  # of half a turn, the slowest of the features
+        kept = jnp.asarray(KEPT, x.dtype)[jnp.round(time * LEVELS).astype(int)]
+        slope = jnp.sqrt(1 - kept) / (kept * SD**2 + 1 - kept)
+        return self.param("factor", nn.initializers.constant(self.start), ()) * slope[:, None] * x
+
+
+def samples(num=20_000, **options):
+    model = ddpm(Exact(), **options)
+    state = model.init(jax.random.key(0), jnp.zeros((1, 1)))
+    return np.asarray(jax.jit(model.sample, static_argnums=2)(jax.random.key(1), state, num))
+
+
+def test_all_levels_with_eta_one_are_the_ancestral_sampler(assert_mean):
+    """The variance by Algorithm 2 of Ho et al., which with the posterior variances falls short of the data's by 6 %."""
+    betas = np.linspace(1e-3, 0.2, LEVELS)
+    before = np.append(1.0, KEPT[:-1])
+    variance = 1.0
+    for beta, kept, next_kept in reversed(list(zip(betas, KEPT, before, strict=True))):
+        mean = (1 - beta / (kept * SD**2 + 1 - kept)) / np.sqrt(1 - beta)
+        variance = mean**2 * variance + beta * (1 - next_kept) / (1 - kept)
+    assert_mean(samples() ** 2, [variance])
+    assert 0.93 < variance / SD**2 < 1
+
+
+@pytest.mark.parametrize("steps", [100, 20])
+def test_eta_zero_is_euler_in_the_ratio_of_noise_to_signal(assert_mean, steps):
+    """Song, Meng, Ermon's eq. 14: x / √kept moves by the noise times the change of √(1 / kept − 1).
+
+    That is first order, so its variance falls short of the data's in proportion to 1 / steps: by about 3 / steps.
+    """
+    visited = np.round(np.linspace(LEVELS - 1, 0, steps)).astype(int)
+    ratio = np.append(np.sqrt(1 / KEPT[visited] - 1), 0.0)
+    scale = 1 / np.sqrt(KEPT[-1])
+    for now, after in pairwise(ratio):
+        scale *= 1 + (after - now) * now / (SD**2 + now**2)
+    assert_mean(samples(eta=0.0, sample_steps=steps) ** 2, [scale**2])
+    assert 1 - 4 / steps < scale**2 / SD**2 < 1
+
+
+def test_eta_zero_draws_nothing_but_the_first_noise():
+    """The sampler is linear here: with two numbers of steps, the same first noise gives proportional samples."""
+    few, many = (samples(1000, eta=0.0, sample_steps=steps) for steps in (10, 30))
+    np.testing.assert_allclose(few / many, few[0, 0] / many[0, 0], rtol=1e-4)  # rounding of 30 steps
+    few, many = (samples(1000, eta=0.1, sample_steps=steps) for steps in (10, 30))
+    assert np.std(few / many) > 1e-2
+
+
+def test_training_finds_the_conditional_mean_of_the_noise(assert_mean):
+    """The factor of the best predictor is one at every level: least squares in one number, without bias by seeds.
+
+    Points of variance SD² exactly, for the best factor depends on no other moment; the steps leave 1e-6 of the start.
+    """
+    z = jax.random.normal(jax.random.key(0), (500, 1))
+    data = uniform(SD * (z - z.mean()) / z.std())
+    model = ddpm(Exact(start=0.0), steps=60, batch_size=256, optimizer=optax.sgd(0.4))
+    with jax.debug_key_reuse(False):  # which takes the keys of a scan under vmap for used ones
+        state = model.init(jax.random.key(1), data.x)
+        fit = jax.jit(jax.vmap(lambda key: model.fit(key, state, data)))
+        factors = fit(jax.random.split(jax.random.key(2), 64)).params["params"]["factor"]
+    assert_mean(factors, 1)
+
+
+def test_linear_betas_add_up_to_those_of_a_thousand():
+    np.testing.assert_allclose(linear_betas(1000), np.linspace(1e-4, 0.02, 1000), rtol=1e-5)
+    for levels in (25, 100):
+        np.testing.assert_allclose(linear_betas(levels).sum(), 1000 * (1e-4 + 0.02) / 2, rtol=1e-5)
+
+
+def test_samples_have_the_shape_of_the_event():
+    model = ddpm(sample_steps=3)
+    state = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((2, 4, 4, 1)))
+    x = jax.eval_shape(lambda key, state: model.sample(key, state, 5), jax.random.key(1), state)
+    assert x.shape == (5, 4, 4, 1) and x.dtype == jnp.float32
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"sample_steps": 0}, "sample_steps=0 is not a number of the 100"),
+        ({"sample_steps": 101}, "sample_steps=101"),
+        ({"betas": jnp.full(5, 0.1), "sample_steps": 6}, "sample_steps=6 is not a number of the 5"),
+        ({"eta": -0.5}, r"eta=-0\.5"),
+        ({"eta": 1.5}, r"eta=1\.5"),
+    ],
+)
+def test_mistakes_are_rejected(options, message):
+    with pytest.raises(ValueError, match=message):
+        ddpm(**options)
