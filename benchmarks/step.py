@@ -26,7 +26,6 @@ from curated_retraining.networks.mlp import TimeMLP, time_features
 POINTS, LEVELS, STEPS, BATCH, SAMPLES = 5_000, 100, 1_250, 1_000, 50_000
 RATE, CLIP, EMA = 1e-3, 1.0, 0.999  # the defaults of cr.ddpm
 GROUPS, K = 50_000, 4
-MISSING = "PyTorch is missing, so its column is empty: pip install -e '.[bench]'"
 
 
 class Side(NamedTuple):
@@ -45,26 +44,24 @@ def main() -> None:
 
     points = cr.ring(jax.random.key(0), POINTS).x
     sides = [ours(points)] + ([pytorch(torch, np.asarray(points))] if torch else [])
-    rounds = [[timed_round(side, seed) for side in sides] for seed in range(repeats + 1)]  # [seed][side]
-    fits, samples = ([[row[side][part] for row in rounds] for side in range(len(sides))] for part in (0, 1))
-    quality = [np.mean([row[side][2] for row in rounds]) for side in range(len(sides))]
-    totals = [[a + b for a, b in zip(*pair, strict=True)] for pair in zip(fits, samples, strict=True)]
+    rounds = np.array([[one_round(side, seed) for side in sides] for seed in range(repeats + 1)])
+    first, (fit, sample, quality) = rounds[0], np.median(rounds[1:], axis=0).T  # the first round compiles
 
-    print(f"jax {jax.__version__}, torch {torch and torch.__version__}, {os.cpu_count()} cores, {repeats} repeats\n")
-    print("| median | ours | PyTorch | ratio |\n| --- | --- | --- | --- |")
-    print(line(f"fit: {STEPS:,} steps of {BATCH:,}", [median(times[1:]) for times in fits], "s"))
-    print(line(f"sample: {SAMPLES:,} points, {LEVELS} levels", [median(times[1:]) for times in samples], "s"))
-    print(line("one round: both", [median(times[1:]) for times in totals], "s"))
-    print("| mean log-density of the samples, nats |" + cells([f"{value:.2f}" for value in quality]) + "|")
-    compilation = totals[0][0] - median(totals[0][1:])
-    print(f"\nCompilation, once a process: {compilation:.1f} s. The real points have {density(points):.2f} nats.\n")
+    print(f"jax {jax.__version__}, torch {torch and torch.__version__}, {os.cpu_count()} cores, medians of {repeats}\n")
+    print("| | ours | PyTorch | ratio |\n| --- | --- | --- | --- |")
+    print(row(f"fit: {STEPS:,} steps of {BATCH:,}, s", fit))
+    print(row(f"sample: {SAMPLES:,} points through {LEVELS} levels, s", sample))
+    print(row("one round, s", fit + sample))
+    print(f"\nCompilation, once a process: {first[0, :2].sum() - fit[0] - sample[0]:.1f} s.")
+    print(f"Mean log-density of the samples: {' and '.join(f'{value:.2f}' for value in quality)} nats", end="; ")
+    print(f"of the real points: {density(points):.2f}.\n")
 
-    print(f"| {GROUPS:,} choices among {K} | ms a call | ratio |\n| --- | --- | --- |")
+    print(f"| {GROUPS:,} choices among {K} | ms a call | ours / this |\n| --- | --- | --- |")
     choices = {name: 1e3 * median(seconds(choose)[1] for _ in range(50)) for name, choose in choosers(torch).items()}
     for name, milliseconds in choices.items():
         print(f"| {name} | {milliseconds:.2f} | {choices['ours'] / milliseconds:.2f} |")
     if torch is None:
-        print(f"\n{MISSING}")
+        print("\nPyTorch is missing, so its column is empty: pip install -e '.[bench]'")
 
 
 def ours(points: jax.Array) -> Side:
@@ -83,17 +80,16 @@ def ours(points: jax.Array) -> Side:
 def pytorch(torch: Any, points: np.ndarray) -> Side:
     """The same round in eager PyTorch."""
     nn, silu = torch.nn, torch.nn.functional.silu
-    x = torch.tensor(points)
-    betas = torch.tensor(np.asarray(linear_betas(LEVELS)))
+    tables = points, linear_betas(LEVELS), time_features(jnp.arange(LEVELS) / LEVELS)
+    x, betas, features = (torch.tensor(np.asarray(table)) for table in tables)
     kept = torch.cumprod(1 - betas, 0)
     before = torch.cat([torch.ones(1), kept[:-1]])
-    features = torch.tensor(np.asarray(time_features(jnp.arange(LEVELS) / LEVELS)))
 
     class Denoiser(nn.Module):
         def __init__(self):
             super().__init__()
-            self.point, self.time = nn.Linear(2, 128), nn.Linear(features.shape[1], 128, bias=False)
-            self.layers, self.out = nn.ModuleList([nn.Linear(128, 128) for _ in range(3)]), nn.Linear(128, 2)
+            self.point, self.time, self.out = nn.Linear(2, 128), nn.Linear(32, 128, bias=False), nn.Linear(128, 2)
+            self.layers = nn.ModuleList([nn.Linear(128, 128) for _ in range(3)])
             nn.init.zeros_(self.out.weight)
 
         def forward(self, x, features):
@@ -113,14 +109,13 @@ def pytorch(torch: Any, points: np.ndarray) -> Side:
             noise = torch.randn_like(batch)
             signal = kept[level, None]
             noisy = signal.sqrt() * batch + (1 - signal).sqrt() * noise
-            loss = nn.functional.mse_loss(network(noisy, features[level]), noise)
             optimizer.zero_grad()
-            loss.backward()
+            nn.functional.mse_loss(network(noisy, features[level]), noise).backward()
             nn.utils.clip_grad_norm_(network.parameters(), CLIP)
             optimizer.step()
             with torch.no_grad():
-                decay = min(EMA, (1 + t) / (10 + t))
-                torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), 1 - decay)
+                pairs = list(average.parameters()), list(network.parameters())
+                torch._foreach_lerp_(*pairs, 1 - min(EMA, (1 + t) / (10 + t)))
         return average
 
     @torch.no_grad()
@@ -131,40 +126,37 @@ def pytorch(torch: Any, points: np.ndarray) -> Side:
             noise = network(x, features[level, None])
             clean = (x - (1 - kept[level]).sqrt() * noise) / kept[level].sqrt()
             variance = (1 - before[level]) / (1 - kept[level]) * betas[level]
-            direction = (1 - before[level] - variance).sqrt() * noise
-            x = before[level].sqrt() * clean + direction + variance.sqrt() * torch.randn_like(x)
+            mean = before[level].sqrt() * clean + (1 - before[level] - variance).sqrt() * noise
+            x = mean + variance.sqrt() * torch.randn_like(x)
         return x.numpy()
 
     return Side(fit, sample)
 
 
 def choosers(torch: Any) -> dict[str, Callable[[], Any]]:
-    """One batched choice each, from a pool `[GROUPS · K, 2]` to the chosen `[GROUPS, 2]`."""
+    """One batched choice each, by argmax of reward plus Gumbel noise: a pool `[GROUPS · K, 2]` -> `[GROUPS, 2]`."""
     rng = np.random.default_rng(0)
     pool, reward = rng.normal(size=(GROUPS * K, 2)).astype(np.float32), rng.normal(size=GROUPS * K).astype(np.float32)
     key, device_pool, device_reward = jax.random.key(0), jnp.asarray(pool), jnp.asarray(reward)
     choose, first = jax.jit(cr.k_way(K, cr.luce())), np.arange(0, GROUPS * K, K)
+    jax.block_until_ready(choose(key, device_pool, device_reward))
 
-    def gumbel():
-        return pool[first + np.argmax(reward.reshape(-1, K) + rng.gumbel(size=(GROUPS, K)), axis=1)]
-
-    def race():
-        waiting = rng.standard_exponential((GROUPS, K), dtype=np.float32)
-        return pool[first + np.argmin(waiting * np.exp(-reward.reshape(-1, K)), axis=1)]
+    def numpy_gumbel():
+        noise = -np.log(rng.standard_exponential((GROUPS, K), dtype=np.float32))
+        return pool[first + np.argmax(reward.reshape(-1, K) + noise, axis=1)]
 
     def torch_gumbel():
-        logits = torch_reward.view(-1, K) - torch.empty(GROUPS, K).exponential_().log()
-        return torch_pool[torch_first + logits.argmax(dim=1)]
+        noise = -torch.empty(GROUPS, K).exponential_().log_()
+        return torch_pool[torch_first + (torch_reward.view(-1, K) + noise).argmax(dim=1)]
 
-    forms = {"ours": lambda: jax.block_until_ready(choose(key, device_pool, device_reward))}
-    forms |= {"NumPy, Gumbel": gumbel, "NumPy, exponential race": race}
+    forms = {"ours": lambda: jax.block_until_ready(choose(key, device_pool, device_reward)), "NumPy": numpy_gumbel}
     if torch:
         torch_pool, torch_reward, torch_first = (torch.tensor(value) for value in (pool, reward, first))
-        forms["PyTorch, Gumbel"] = torch_gumbel
+        forms["PyTorch"] = torch_gumbel
     return forms
 
 
-def timed_round(side: Side, seed: int) -> tuple[float, float, float]:
+def one_round(side: Side, seed: int) -> tuple[float, float, float]:
     """Seconds to fit, seconds to sample, and the mean log-density of the samples."""
     fitted, fit_seconds = seconds(lambda: side.fit(seed))
     points, sample_seconds = seconds(lambda: side.sample(seed, fitted))
@@ -182,15 +174,10 @@ def seconds(call: Callable[[], Any]) -> tuple[Any, float]:
     return call(), time.perf_counter() - begin
 
 
-def line(name: str, values: list[float], unit: str) -> str:
+def row(name: str, values: np.ndarray) -> str:
     """A row of the table: ours, theirs if there is one, and the ratio."""
-    ratio = f"{values[0] / values[1]:.2f}" if len(values) > 1 else ""
-    return f"| {name} |" + cells([f"{value:.2f} {unit}" for value in values], ratio) + "|"
-
-
-def cells(shown: list[str], ratio: str = "") -> str:
-    """The cells of both sides, empty where one is missing, and of the ratio."""
-    return "|".join(f" {cell} " for cell in [*shown, *[""] * (2 - len(shown)), ratio])
+    theirs, ratio = (f"{values[1]:.2f}", f"{values[0] / values[1]:.2f}") if len(values) > 1 else ("", "")
+    return f"| {name} | {values[0]:.2f} | {theirs} | {ratio} |"
 
 
 if __name__ == "__main__":

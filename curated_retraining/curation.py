@@ -70,6 +70,10 @@ def _k_way(size: Static, choice: Choice, key: PRNGKey, pool: Array, reward: Arra
     choice_key, gumbel_key = jax.random.split(key)
     groups, rewards = (a.reshape(n // k, k, *a.shape[1:]) for a in (pool, reward))
     logits = jax.vmap(choice)(jax.random.split(choice_key, n // k), groups, rewards)
+    if logits.shape != (n // k, k):
+        raise ValueError(
+            f"a choice among {k} returned logits of shape {logits.shape[1:]}: return one number a candidate"
+        )
     chosen = jnp.argmax(logits + jax.random.gumbel(gumbel_key, logits.shape, logits.dtype), axis=-1)
     return data.uniform(pool[jnp.arange(0, n, k) + chosen])
 
@@ -107,7 +111,8 @@ def _top_fraction(share, key, pool, reward):
 def _threshold(least, key, pool, reward):
     del key
     kept = (_single(reward) >= least).astype(reward.dtype)
-    return Dataset(pool, kept / kept.sum())  # nobody kept: the driver sees it in effective_size
+    total = kept.sum()
+    return Dataset(pool, jnp.where(total > 0, kept / total, jnp.nan))  # nobody kept: seen in effective_size
 
 
 def _everything(key, pool, reward):

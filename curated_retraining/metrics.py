@@ -154,7 +154,8 @@ def _sliced_wasserstein(reference, directions, points: Static, record):
     size = max(pool.shape[0], other.shape[0])
 
     def quantiles(x, direction):
-        return jnp.sort(x @ direction)[(jnp.arange(size) * x.shape[0]) // size]
+        index = jnp.floor((jnp.arange(size) + 0.5) * (x.shape[0] / size)).astype(int)
+        return jnp.sort(x @ direction)[index]
 
     def squared(direction):
         return jnp.mean((quantiles(pool, direction) - quantiles(other, direction)) ** 2)
@@ -173,9 +174,9 @@ def _mmd(reference, bandwidth, record):
 
     def within(x):
         n = x.shape[0]
-        return (kernel_sum(x, x) - n) / (n * (n - 1))
+        return (kernel_sum(x, x) - n) / float(n * (n - 1))
 
-    between = kernel_sum(pool, other) / (pool.shape[0] * other.shape[0])
+    between = kernel_sum(pool, other) / float(pool.shape[0] * other.shape[0])
     return {"mmd": within(pool) + within(other) - 2 * between}
 
 

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax.tree_util import Partial
 
-from curated_retraining.data import draw_index, union
+from curated_retraining.data import cumulative, draw_index, union
 from curated_retraining.types import Array, Dataset, Mixing, PRNGKey, Static, lift, require
 
 
@@ -119,6 +119,8 @@ def _accumulate(key, memory: _Accumulated, curated: Dataset):
 
 def _accumulate_subsample(size: Static, key, memory, curated):
     everything, memory = _accumulate(None, memory, curated)
-    index = draw_index(key, jnp.cumsum(everything.weight), size.value)
-    weight = jnp.full(size.value, 1 / size.value) + 0 * everything.weight.sum()  # NaN beyond the memory stays NaN
+    index = draw_index(key, cumulative(everything.weight), size.value)
+    weight = (
+        jnp.full(size.value, 1 / size.value, float) + 0 * everything.weight.sum()
+    )  # NaN beyond the memory stays NaN
     return Dataset(everything.x[index], weight), memory

@@ -63,7 +63,9 @@ def _distance(target, r_min, gamma, x):
 
 
 def _class_probability(classifier, label, gamma, x):
-    return gamma * jax.nn.softmax(classifier(x))[:, label]
+    share = jax.nn.softmax(classifier(x))
+    known = (label >= 0) & (label < share.shape[1])
+    return gamma * jnp.where(known, share[:, label], jnp.nan)  # a label may be traced: the driver refuses the NaN
 
 
 def _confidence(classifier, gamma, x):

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jax.tree_util import Partial
 
-from curated_retraining.data import draw_index
+from curated_retraining.data import cumulative, draw_index
 from curated_retraining.types import Array, Dataset, Model, PRNGKey
 
 
@@ -27,7 +27,7 @@ def finite(support: Array) -> Model:
 
 def _init(support, key, x):
     del key, x
-    return jnp.full(support.shape[0], 1 / support.shape[0])
+    return jnp.full(support.shape[0], 1 / support.shape[0], float)
 
 
 def _fit(support, key, state, data: Dataset):
@@ -36,7 +36,7 @@ def _fit(support, key, state, data: Dataset):
 
 
 def _sample(support, key: PRNGKey, state: Array, num: int) -> Array:
-    return support[draw_index(key, jnp.cumsum(state), num)]
+    return support[draw_index(key, cumulative(state), num)]
 
 
 def _log_prob(support, state, x):

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax.tree_util import Partial
 
-from curated_retraining.data import draw, draw_index, uniform
+from curated_retraining.data import cumulative, draw, draw_index, uniform
 from curated_retraining.types import Array, Dataset, Model, PRNGKey, Static
 
 
@@ -48,7 +48,7 @@ def _init(components: Static, ridge, key: PRNGKey, x: Array) -> Mixture:
 
     def seed(squared, key):
         """Greedy k-means++: of eight points drawn by squared distance, the one that leaves the least."""
-        index = draw_index(key, jnp.cumsum(squared), 8)
+        index = draw_index(key, cumulative(squared), 8)
         left = jax.vmap(lambda i: jnp.minimum(squared, _squared_distance(x, x[i])))(index)
         best = jnp.argmin(left.sum(axis=-1))
         return left[best], x[index[best]]
@@ -56,7 +56,7 @@ def _init(components: Static, ridge, key: PRNGKey, x: Array) -> Mixture:
     squared, later = jax.lax.scan(seed, _squared_distance(x, first), jax.random.split(later_key, k)[1:])
     spread = jnp.sqrt(squared.mean() / d + ridge)
     chol = jnp.broadcast_to(spread * jnp.eye(d), (k, d, d))
-    return Mixture(jnp.full(k, 1 / k), jnp.concatenate([first[None], later]), chol)
+    return Mixture(jnp.full(k, 1 / k, float), jnp.concatenate([first[None], later]), chol)
 
 
 def _squared_distance(x, point):
@@ -106,6 +106,6 @@ def _log_prob(state: Mixture, x: Array) -> Array:
 
 def _sample(key: PRNGKey, state: Mixture, num: int) -> Array:
     component_key, noise_key = jax.random.split(key)
-    component = draw_index(component_key, jnp.cumsum(state.weight), num)
+    component = draw_index(component_key, cumulative(state.weight), num)
     noise = jax.random.normal(noise_key, (num, state.mean.shape[1]))
     return state.mean[component] + jax.vmap(jnp.matmul)(state.chol[component], noise)

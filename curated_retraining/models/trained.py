@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from curated_retraining.data import draw_index
+from curated_retraining.data import cumulative, draw_index
 from curated_retraining.types import Array, Dataset, PRNGKey, State
 
 
@@ -66,12 +66,12 @@ def trained(
         return Trained(params, params, optimizer.init(params), jnp.zeros_like(x[0]))
 
     def fit(key, state, data):
-        cumulative = jnp.cumsum(data.weight)
+        sums = cumulative(data.weight)
 
         def step(state, inputs):
             key, t = inputs
             batch_key, loss_key = jax.random.split(key)
-            batch = data.x[draw_index(batch_key, cumulative, batch_size)]
+            batch = data.x[draw_index(batch_key, sums, batch_size)]
             gradient = jax.grad(loss, argnums=1)(loss_key, state.params, batch)
             updates, moments = optimizer.update(gradient, state.optimizer, state.params)
             params = optax.apply_updates(state.params, updates)

@@ -113,5 +113,7 @@ def mixed_limit(
 
 
 def _retrain(operator, p, k, share, p_ref):
-    mixed = (1 - share) * p_ref + share * p * operator(p, k)
+    share = share.astype(p.dtype)
+    curated = jnp.where(p > 0, p * operator(p, k), 0.0)  # H may be infinite where there is no mass
+    mixed = (1 - share) * p_ref + share * curated
     return mixed / mixed.sum()  # exact in theory; an error of mass would grow ηK-fold a generation

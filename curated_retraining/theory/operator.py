@@ -60,11 +60,13 @@ def k_way_operator(r: Array, *, temperature: Array | float = 1.0, reward_range: 
         finite_k = jnp.where(jnp.isinf(k), 1.0, k)
         # 1 − Φ is small where Φ is near one, and there its rounding would be magnified K-fold
         none, some = survival @ p, arrival @ p
-        log_none = jnp.where(some < 0.5, jnp.log1p(-jnp.minimum(some, 0.5)), jnp.log(jnp.maximum(none, 1e-37)))
-        integral = finite_k * jnp.exp((finite_k - 1) * log_none) @ density
+        log_none = jnp.where(some < 0.5, jnp.log1p(-jnp.minimum(some, 0.5)), jnp.log(none))
+        power = jnp.where(finite_k == 1, 0.0, (finite_k - 1) * log_none)  # Φ⁰ is one, also where Φ is zero
+        integral = finite_k * jnp.exp(power) @ density
         tilted = jnp.exp(gap - jax.nn.logsumexp(gap, b=p))
-        ratio = jnp.where(jnp.isinf(k), tilted, integral)
-        return jnp.where(best, _best_of_k(p, r, k), jnp.where(spread <= reward_range, ratio, jnp.nan))
+        ratio = jnp.where(best, _best_of_k(p, r, k), jnp.where(jnp.isinf(k), tilted, integral))
+        meant = (k >= 1) & (spread <= reward_range) & (jnp.asarray(temperature) >= 0)
+        return jnp.where(meant, ratio, jnp.nan)
 
     return operator
 
@@ -72,12 +74,13 @@ def k_way_operator(r: Array, *, temperature: Array | float = 1.0, reward_range: 
 def _best_of_k(p: Array, r: Array, k: Array) -> Array:
     """(F(r)^K − F(r−)^K) / P(level of r), the limit τ → 0; K F^{K−1} on a level without mass."""
     rank = jnp.searchsorted(jnp.sort(r), r, side="left")  # one number a level
-    level = jnp.zeros_like(p).at[rank].add(p)[rank]
-    at_rank = jnp.cumsum(jnp.zeros_like(p).at[rank].add(p))[rank]
-    top = r == r.max()
-    up_to = jnp.where(top, 1.0, jnp.minimum(at_rank, 1.0))
+    of_rank = jnp.zeros_like(p).at[rank].add(p)
+    level, best = of_rank[rank], jnp.where(p > 0, r, -jnp.inf).max()
+    has_mass, some = level > 0, jnp.where(level > 0, level, 1.0)
+    up_to = jnp.where(r >= best, 1.0, jnp.minimum(jnp.cumsum(of_rank)[rank], 1.0))
     finite_k = jnp.where(jnp.isinf(k), 1.0, k)
     share = jnp.minimum(level / jnp.where(up_to > 0, up_to, 1.0), 1.0)
     chosen = -(up_to**finite_k) * jnp.expm1(finite_k * jnp.log1p(-share))
-    ratio = jnp.where(level > 0, chosen / jnp.where(level > 0, level, 1.0), finite_k * up_to ** (finite_k - 1))
-    return jnp.where(jnp.isinf(k), top / level, ratio)
+    ratio = jnp.where(has_mass, chosen / some, finite_k * up_to ** (finite_k - 1))
+    only_best = jnp.where(r > best, jnp.inf, jnp.where(r == best, 1 / some, 0.0))
+    return jnp.where(jnp.isinf(k), only_best, ratio)

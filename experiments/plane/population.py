@@ -63,12 +63,12 @@ def moments(population: Population, p: Array, classes: int) -> dict[str, Array]:
     """The exact twins of the measured metrics for distributions `p` `[..., g]`."""
     a = jnp.exp(population.reward)
     mean = p @ a
-    log_ratio = jnp.log(jnp.where(p > 0, p, 1.0)) - jnp.log(population.p_ref)
+    log_ref = jnp.log(jnp.maximum(population.p_ref, jnp.finfo(p.dtype).tiny))  # p is zero where p_ref is
     return {
         "reward_mean": p @ population.reward,
         "exp_reward_mean": mean,
         "exp_reward_var": p @ a**2 - mean**2,
         "top_mass": p @ (population.reward >= population.top_level).astype(p.dtype),
         "share": p @ jax.nn.one_hot(population.label, classes, dtype=p.dtype),
-        "kl": jnp.sum(jnp.where(p > 0, p * log_ratio, 0.0), axis=-1),
+        "kl": jax.scipy.special.xlogy(p, p).sum(axis=-1) - p @ log_ref,
     }

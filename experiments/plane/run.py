@@ -62,7 +62,7 @@ def main(target: Target) -> None:
     later = models.build(FLAGS.model, target, settings["steps"])
     sizes = Static((FLAGS.real, settings["pool"], FLAGS.k))
     grid = (jnp.asarray(lams, jnp.float32), jnp.asarray(seeds))
-    observe = _observed(target, plane, later)
+    observe = _observed(target, plane, later, settings["pool"])
     history = drive(
         FLAGS.out,
         settings,
@@ -91,7 +91,7 @@ def _settings(target: Target) -> dict[str, Any]:
     }
 
 
-def _observed(target: Target, plane: Population, model: Model) -> Metrics:
+def _observed(target: Target, plane: Population, model: Model, pool: int) -> Metrics:
     direction_key, reference_key = jax.random.split(jax.random.key(1))
     return metrics.join(
         metrics.reward_moments(),
@@ -100,7 +100,7 @@ def _observed(target: Target, plane: Population, model: Model) -> Metrics:
         metrics.proportions(target.label, len(target.names)),
         metrics.sliced_wasserstein(direction_key, target.draw(reference_key, 4096).x, 16, points=4096),
         models.kl(FLAGS.model, model, plane, target),
-        metrics.snapshot(2000),
+        metrics.snapshot(min(2000, pool)),
     )
 
 

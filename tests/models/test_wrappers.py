@@ -70,7 +70,7 @@ def test_samples_come_in_the_units_of_the_data(assert_mean):
     data = points(0)
     model = standardised(gaussian())
     x = np.asarray(model.sample(jax.random.key(2), fitted(model, data), 20_000))
-    mean, covariance = np.mean(data.x, axis=0), np.cov(data.x, rowvar=False, bias=True)
+    mean, covariance = np.asarray(data.x).mean(axis=0), np.cov(data.x, rowvar=False, bias=True)
     assert_mean(x, mean)
     assert_mean((x - mean)[:, :, None] * (x - mean)[:, None], covariance)
 
