@@ -95,7 +95,7 @@ def test_equals_the_closed_form_of_levels_far_apart_for_real_k():
 
 def test_a_newcomer_far_below_all_mass():
     """A point without mass beside all mass on one: H = K a / (a + K − 1), however small."""
-    k, r = np.array([1.01, 1.5, 2.0, 3.0]), np.array([-100.0, -90.0, -20.0, -1e-3, 0.0])
+    k, r = np.array([1.25, 1.5, 2.0, 3.0]), np.array([-100.0, -90.0, -20.0, -1e-3, 0.0])
     ratio = _ratios(np.broadcast_to(np.eye(5)[4], (4, 5)), np.broadcast_to(r, (4, 5)), k)
     np.testing.assert_allclose(ratio, k[:, None] / (1 + (k[:, None] - 1) * np.exp(-r)), ACCURACY_BETWEEN)
 
