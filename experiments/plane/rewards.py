@@ -13,7 +13,7 @@ from curated_retraining.types import Array, Reward
 from experiments.plane.target import Target
 
 GAMMA = {"distance": 10.0, "log_density": 1.0, "classifier": 10.0, "none": 0.0}
-EDGE = {"distance": 0.0, "log_density": 0.5, "classifier": 0.5, "none": 0.0}  # ε of {r ≥ r_* − ε}
+EDGE = {"distance": 0.0, "log_density": 0.5, "classifier": 0.5, "none": 0.0}  # ε of {r ≥ r_* − ε}, in units of γ
 
 
 def build(name: str, target: Target, *, gamma: float, r_min: float, liked: Array, label: int) -> Reward:
