@@ -60,9 +60,10 @@ def k_way_operator(r: Array, *, temperature: Array | float = 1.0, reward_range: 
         finite_k = jnp.where(jnp.isinf(k), 1.0, k)
         # 1 − Φ is small where Φ is near one, and there its rounding would be magnified K-fold
         none, some = survival @ p, arrival @ p
-        log_none = jnp.where(some < 0.5, jnp.log1p(-jnp.minimum(some, 0.5)), jnp.log(none))
-        power = jnp.where(finite_k == 1, 0.0, (finite_k - 1) * log_none)  # Φ⁰ is one, also where Φ is zero
-        integral = finite_k * jnp.exp(power) @ density
+        some, positive = jnp.minimum(some, 0.5), jnp.where(none > 0, none, 1.0)  # and derivatives stay finite
+        log_none = jnp.where(some < 0.5, jnp.log1p(-some), jnp.log(positive))
+        power = jnp.where(none > 0, jnp.exp((finite_k - 1) * log_none), jnp.where(finite_k == 1, 1.0, 0.0))
+        integral = finite_k * power @ density
         tilted = jnp.exp(gap - jax.nn.logsumexp(gap, b=p))
         ratio = jnp.where(best, _best_of_k(p, r, k), jnp.where(jnp.isinf(k), tilted, integral))
         meant = (k >= 1) & (spread <= reward_range) & (jnp.asarray(temperature) >= 0)

@@ -9,7 +9,7 @@ from curated_retraining.models.flow import _inverse, _spline, _to_data, _to_nois
 from curated_retraining.models.wrappers import standardised
 from curated_retraining.networks.mlp import MLP
 
-BINS, BOUND, LAYERS, WIDTH = 6, 4.0, 3, 8
+BINS, BOUND, LAYERS, WIDTH = 6, 4.0, 4, 8
 EPS = np.finfo(np.float32).eps
 
 
@@ -17,7 +17,7 @@ def build(**training):
     return flow(layers=LAYERS, bins=BINS, width=WIDTH, depth=1, bound=BOUND, **training)
 
 
-def bent(dimension, size=0.2):
+def bent(dimension, size=0.05):
     """The state of a flow with noise of sd `size` on every parameter, its network, and points within and without."""
     model = build()
     x = 2 * jax.random.normal(jax.random.key(0), (200, dimension))
@@ -39,41 +39,44 @@ def test_it_starts_as_the_identity(dimension):
     model = build()
     x = 3 * jax.random.normal(jax.random.key(0), (100, dimension))
     state = model.init(jax.random.key(1), x)
-    # a knot is a sum of BINS float32 shares times the width 8, in each of 3 layers
+    # a knot is a sum of BINS float32 shares times the width 8, in each of 4 layers
     expected = norm.logpdf(x).sum(axis=1)
     np.testing.assert_allclose(model.log_prob(state, x), expected, rtol=100 * EPS, atol=100 * EPS)
 
 
 @pytest.mark.parametrize("dimension", [1, 3])
 def test_the_volume_is_that_of_the_jacobian_and_the_inverse_is_exact(dimension):
-    """In float64, where the determinants, down to e^-30, keep eight digits or more."""
+    """In float64. Slopes of e^-7 and more multiply the rounding, of 1e-15 in the inverse and, as central differences
+    take steps of 1e-6, of 1e-10 in the Jacobian.
+    """
     with jax.enable_x64(True):
         state, network, x = bent(dimension)
         params, x = in_float64(state.average), in_float64(x)
         z, log_volume = _to_noise(network, BOUND, params, x)
-        assert np.abs(z - x).max() > 0.5 and (np.abs(x) > BOUND).any()  # bent, and tails are there
-        # half of the digits are left where the discriminant of the inverse all but vanishes
-        np.testing.assert_allclose(_to_data(network, BOUND, params, z), x, atol=1e-6)
+        assert log_volume.min() > -7 and np.ptp(log_volume) > 0.5 and (np.abs(x) > BOUND).any()  # bent, with tails
+        np.testing.assert_allclose(_to_data(network, BOUND, params, z), x, atol=1e-11)
 
-        jacobian = jax.vmap(jax.jacfwd(lambda point: _to_noise(network, BOUND, params, point[None])[0][0]))(x)
+        step = 1e-6 * jnp.eye(dimension)
+        ends = [jax.vmap(lambda e, s=s: _to_noise(network, BOUND, params, x + s * e[None])[0])(step) for s in (1, -1)]
+        jacobian = jnp.moveaxis(ends[0] - ends[1], 0, -1) / 2e-6  # [n, d, d]
         np.testing.assert_allclose(jnp.linalg.slogdet(jacobian)[1], log_volume, atol=1e-6)
 
 
 def test_samples_have_the_density():
     """The sampler turned back gives its noise, and log_prob of a sample is that of the noise and the volume."""
     model = build()
-    state, network, _ = bent(2, size=0.05)
+    state, network, _ = bent(2)
     x = model.sample(jax.random.key(3), state, 500)
     z, log_volume = _to_noise(network, BOUND, state.average, x)
     again = _to_data(network, BOUND, state.average, z)
-    # float32 loses ε times the condition of three layers, here below 1000
-    np.testing.assert_allclose(again, x, atol=1000 * EPS)
+    # float32 loses ε times the slopes of four layers, of which the steepest is e^1.5
+    np.testing.assert_allclose(again, x, atol=100 * EPS)
     expected = norm.logpdf(z).sum(axis=1) + log_volume
     np.testing.assert_allclose(model.log_prob(state, x), expected, rtol=100 * EPS, atol=100 * EPS)
 
 
 def test_the_sampled_noise_is_normal(assert_mean):
-    state, network, _ = bent(2, size=0.05)
+    state, network, _ = bent(2)
     z = np.asarray(_to_noise(network, BOUND, state.average, build().sample(jax.random.key(3), state, 10_000))[0])
     assert_mean(z, 0)
     assert_mean(z[:, :, None] * z[:, None], np.eye(2))
@@ -84,7 +87,7 @@ def test_the_density_integrates_to_one(dimension):
     """By the trapezoid rule, of second order at the kinks of the slope: 1e-3 for steps of 0.04 in bins of about 1."""
     axis = jnp.arange(-8, 8, 0.04)
     grid = jnp.stack(jnp.meshgrid(*[axis] * dimension), axis=-1).reshape(-1, dimension)
-    state, _, _ = bent(dimension, size=0.1)
+    state, _, _ = bent(dimension)
     total = jnp.exp(build().log_prob(state, grid)).sum() * 0.04**dimension
     np.testing.assert_allclose(total, 1, atol=1e-3)
 
@@ -98,21 +101,22 @@ def test_a_spline_rises_from_bound_to_bound_and_is_the_identity_beyond():
     np.testing.assert_array_equal(np.asarray(log_slope)[beyond], 0)
     assert (np.diff(y) > 0).all()
     assert np.abs(y - x)[~beyond].max() > 0.5  # it does bend
-    slope = jax.vmap(jax.grad(lambda x: _spline(BOUND, raw, x)[0]))(x)
-    np.testing.assert_allclose(np.asarray(slope)[~beyond], np.exp(log_slope)[~beyond], rtol=1000 * EPS)
+    slope = np.exp(log_slope)
+    by_grad = jax.vmap(jax.grad(lambda x: _spline(BOUND, raw, x)[0]))(x)
+    np.testing.assert_allclose(by_grad[~beyond], slope[~beyond], rtol=100 * EPS)
     back = jax.vmap(lambda y: _inverse(BOUND, raw, y))(y)
-    np.testing.assert_allclose(
-        back, x, atol=10_000 * EPS
-    )  # where the slope is 1e-3, rounding of y counts a thousandfold
+    assert (np.abs(back - x) < 50 * EPS * (1 + 1 / slope)).all()  # the rounding of x and of y, over the slope
 
 
-def test_every_coordinate_moves():
+def test_every_coordinate_moves_and_every_other_sets_how():
     """With five coordinates, of which a layer moves three given two."""
     state, network, x = bent(5)
-    rows = np.abs(
-        np.asarray(_to_noise(network, BOUND, state.average, x / 4)[0])[:, :, None] - np.asarray(x / 4)[:, None]
-    )
-    assert rows.min(axis=2).max(axis=0).min() > 1e-3  # no column of the noise is a column of the data
+    x = x[:50] / 4
+    jacobian = jax.vmap(jax.jacfwd(lambda point: _to_noise(network, BOUND, state.average, point[None])[0][0]))(x)
+    assert (jacobian != 0).any(axis=0).all()
+    z = _to_noise(network, BOUND, state.average, x)[0]
+    apart = np.abs(np.asarray(z)[:, :, None] - np.asarray(x)[:, None]).max(axis=0)
+    assert apart.min() > 0.1  # no column of the noise is a column of the data
 
 
 def test_it_learns_a_ring():
