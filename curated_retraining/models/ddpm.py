@@ -39,7 +39,9 @@ def ddpm(
             2021, eq. 16).
         training: what `trained` takes: `steps`, `batch_size`, `learning_rate`, `ema`, ...
 
-    It has no `log_prob`: the density of an ancestral sampler is only bounded.
+    It has no `log_prob`: the density of an ancestral sampler is only bounded. With few levels even a perfect network
+    draws too narrow samples: `linear_betas(100)` keeps 0.92 of the variance of a standard normal and 0.77 of one of
+    sd 0.2 (0.96 and 0.88 at `eta` 0), which compounds over generations.
     """
     network = TimeMLP() if network is None else network
     betas = linear_betas() if betas is None else jnp.asarray(betas)
