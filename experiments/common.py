@@ -1,5 +1,6 @@
 """What the experiments share: flags, and a user's mistake told in one line."""
 
+import logging
 import math
 import sys
 from collections.abc import Callable
@@ -40,6 +41,8 @@ def settings() -> dict:
 
 def launch(main: Callable[[], None]) -> None:
     """Runs an experiment; a user's mistake ends in one line and a status that is not zero."""
+
+    logging.getLogger("jax._src.xla_bridge").setLevel(logging.WARNING)  # absl would show which backends are not there
 
     def guarded(argv):
         if len(argv) > 1:

@@ -9,7 +9,7 @@ import curated_retraining as cr
 from curated_retraining import metrics
 from curated_retraining.models.ddpm import cosine_betas
 from curated_retraining.networks.mlp import TimeMLP
-from curated_retraining.types import Metrics, Model
+from curated_retraining.types import Array, Metrics, Model
 from experiments.plane.population import Population
 from experiments.plane.target import Target
 
@@ -48,7 +48,7 @@ def build(name: str, target: Target, steps: int) -> Model:
         case "kde":
             return cr.kde(bandwidth=0.05, size=8192)
         case "finite":
-            return cr.finite(target.draw(jax.random.key(0), 8192).x)
+            return cr.finite(_draw(target, 0, 8192))
         case _:
             raise ValueError(f"unknown model {name!r}: take one of {', '.join(SIZES)}")
     return cr.standardised(model)
@@ -58,9 +58,13 @@ def kl(name: str, model: Model, population: Population, target: Target) -> Metri
     """KL to the real distribution: on a grid or on the support, by nearest neighbours where there is no density."""
     match name:
         case "finite":
-            support = target.draw(jax.random.key(0), 8192).x
+            support = _draw(target, 0, 8192)
             return metrics.kl_on_grid(model, support, 1.0, lambda x: jnp.full(len(x), -jnp.log(len(x))))
         case "gmm" | "kde" | "flow":
             return metrics.kl_on_grid(model, population.x, population.cell, target.log_density)
         case _:
-            return metrics.kl_to_sample(target.draw(jax.random.key(3), 2048).x, points=1024)
+            return metrics.kl_to_sample(_draw(target, 3, 2048), points=1024)
+
+
+def _draw(target: Target, seed: int, num: int) -> Array:
+    return jax.jit(target.draw, static_argnums=1)(jax.random.key(seed), num).x

@@ -93,12 +93,13 @@ def _settings(target: Target) -> dict[str, Any]:
 
 def _observed(target: Target, plane: Population, model: Model, pool: int) -> Metrics:
     direction_key, reference_key = jax.random.split(jax.random.key(1))
+    draw = jax.jit(target.draw, static_argnums=1)
     return metrics.join(
         metrics.reward_moments(),
         metrics.reward_quantiles(),
         metrics.top_mass(plane.top_level),
         metrics.proportions(target.label, len(target.names)),
-        metrics.sliced_wasserstein(direction_key, target.draw(reference_key, 4096).x, 16, points=4096),
+        metrics.sliced_wasserstein(direction_key, draw(reference_key, 4096).x, 16, points=4096),
         models.kl(FLAGS.model, model, plane, target),
         metrics.snapshot(min(2000, pool)),
     )
