@@ -17,14 +17,20 @@ def reward_increment_bound(p: Array, r: Array, *, k: Array | float) -> Array:
     return (1 - 1 / jnp.asarray(k, r.dtype)) * (p @ (relative - mean) ** 2) * jnp.exp(best)
 
 
-def reward_floor(p_ref: Array, r: Array, *, k: Array | float, lam: Array | float, paper: bool = False) -> Array:
+def reward_floor(p_ref: Array, r: Array, *, k: Array | float, lam: Array | float, order: int = 1) -> Array:
     """What E_t[e^r] does not fall below for t ≥ 1, from p_0 = p_ref, `[]`.
 
-    E_ref[e^r] + λ / (1 + λ)² · ((K − 1) / K) Var_ref[e^r] / e^{r_*}; with `paper` the source's weaker λ / (1 + λ)³.
+    E_ref[e^r] + λ / (1 + λ)^order · ((K − 1) / K) Var_ref[e^r] / e^{r_*}. The source states `order` 3, and 2 holds too;
+    1 is ours and is sharp at t = 1, where it is η times the increment bound. It lasts because p_t ≥ (1 − η) p_ref
+    keeps a variance of (1 − η) Var_ref, so that a gain D is followed by at least η (D + (1 − η) V) ≥ η V once D ≥ η V.
+
+    Raises:
+        ValueError: where `order` is not 1, 2 or 3.
     """
+    if order not in (1, 2, 3):
+        raise ValueError(f"order={order} is not a proven power of 1 / (1 + λ): take 1, 2 or 3")
     share = curated_share(lam)
-    factor = share * (1 - share) ** (2 if paper else 1)
-    return p_ref @ jnp.exp(r) + factor * reward_increment_bound(p_ref, r, k=k)
+    return p_ref @ jnp.exp(r) + share * (1 - share) ** (order - 1) * reward_increment_bound(p_ref, r, k=k)
 
 
 def kl_ceiling(*, k: Array | float, lam: Array | float) -> Array:
@@ -40,6 +46,22 @@ def kl_ceiling(*, k: Array | float, lam: Array | float) -> Array:
     return jnp.where(load < 1, -jnp.log1p(-jnp.minimum(load, 1.0)), jnp.inf)
 
 
+def real_kl_ceiling(lam: Array | float) -> Array:
+    """log(1 + λ) nats, which KL(p_ref ‖ p_t) never exceeds for t ≥ 1, whatever K and r: p_t ≥ (1 − η) p_ref, `[]`."""
+    return -jnp.log1p(-curated_share(lam))
+
+
+def contraction_rate(*, k: Array | float, lam: Array | float) -> Array:
+    """ηK: by how much one generation with real data shrinks the total variation of two distributions at most, `[]`.
+
+    Below one, at λ < 1 / (K − 1), the limit is unique and reached geometrically. With a bounded reward `effective_k`
+    may stand for K.
+    """
+    require("k", k, lambda k: k >= 1, "is not a group size: take a number of at least 1, or inf")
+    share = curated_share(lam)
+    return jnp.where(share == 0, 0.0, share * jnp.where(share == 0, 1.0, k))
+
+
 def tail_rate(*, k: Array | float, gap: Array | float) -> Array:
     """ρ of 1 − P_t(best level) ~ ρ^t in the pure loop, `gap` Δ > 0 above the next level: K / (1 + (K − 1) e^Δ)."""
     require("gap", gap, lambda g: g > 0, "is not a gap between reward levels: take a positive number")
@@ -51,3 +73,12 @@ def effective_k(*, k: Array | float, reward_range: Array | float) -> Array:
     """The largest value H^K can take with rewards of range R: K / (1 + (K − 1) e^{−R}), and e^R at K = ∞."""
     k = jnp.asarray(k, float)
     return 1 / (1 / k + (1 - 1 / k) * jnp.exp(-jnp.asarray(reward_range, float)))
+
+
+def uncurated_kl_rate(lam: Array | float) -> Array:
+    """η² = (λ / (1 + λ))²: the factor of KL(p_t ‖ p_ref) a generation without curation near the optimum, `[]`.
+
+    For an exponential family refitted by maximum likelihood to (1 − η) p_ref + η p_t: the mean parameters come closer
+    by η a generation, and KL is quadratic there.
+    """
+    return curated_share(lam) ** 2

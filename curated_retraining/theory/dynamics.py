@@ -2,14 +2,17 @@
 
 p_{t+1} = (1 − η) p_ref + η p_t H^K_{p_t} with η = λ / (1 + λ) and λ = #curated / #real in [0, ∞]; λ = ∞ is the pure
 loop. This is what a perfect learner with infinitely many samples does (Ferbach et al. 2024, curated retraining without
-and with real data). Everything vmaps over k, lam, temperature and r.
+and with real data). Everything vmaps over k, lam, temperature and r, and is differentiable in p, r and lam.
+
+Annotators of several types have one row of `r` each, `[types, s]`, and their shares `users` `[types]`: then
+H = Σ_u q_u H^{K, r_u} (Zhao, Fu, Pham 2025).
 """
 
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from curated_retraining.theory.operator import k_way_operator
+from curated_retraining.theory.operator import crowd_operator
 from curated_retraining.types import Array, require
 
 
@@ -27,10 +30,11 @@ def retrain(
     lam: Array | float,
     p_ref: Array,
     temperature: Array | float = 1.0,
+    users: Array | None = None,
     reward_range: float = 100.0,
 ) -> Array:
     """One generation: from p_t to p_{t+1}, both `[s]`; the arguments are those of `trajectory`."""
-    operator = k_way_operator(r, temperature=temperature, reward_range=reward_range)
+    operator = crowd_operator(r, users, temperature=temperature, reward_range=reward_range)
     return _retrain(operator, p, k, curated_share(lam), p_ref)
 
 
@@ -43,29 +47,29 @@ def trajectory(
     num: int,
     p_ref: Array | None = None,
     temperature: Array | float = 1.0,
+    users: Array | None = None,
     reward_range: float = 100.0,
 ) -> Array:
     """p_0, ..., p_num: `[num + 1, s]`.
 
     Args:
         p_0: probabilities of the first model, `[s]`.
-        r: rewards `[s]`.
+        r: rewards `[s]`, or `[types, s]`.
         k: group size, any real ≥ 1 or `jnp.inf`.
         lam: λ = #curated / #real; `jnp.inf` is the pure loop.
         num: generations.
         p_ref: probabilities of the real data, `[s]`; `p_0` by default.
         temperature: τ of the choice; 0 is best-of-K.
+        users: shares of the types of annotators, `[types]`, summing to one; none where all are alike.
         reward_range: static bound on the range of r / τ, as in `k_way_ratio`.
     """
-    operator = k_way_operator(r, temperature=temperature, reward_range=reward_range)
+    operator = crowd_operator(r, users, temperature=temperature, reward_range=reward_range)
     p_ref, share = p_0 if p_ref is None else p_ref, curated_share(lam)
 
     def step(p, _):
-        following = _retrain(operator, p, k, share, p_ref)
-        return following, following
+        return _retrain(operator, p, k, share, p_ref), p
 
-    _, later = jax.lax.scan(step, p_0, length=num)
-    return jnp.concatenate([p_0[None], later])
+    return jax.lax.scan(step, p_0, length=num + 1)[1]  # p_0 first, with no copy of the whole
 
 
 def pure_limit(p_0: Array, r: Array) -> Array:
@@ -85,31 +89,50 @@ def mixed_limit(
     k: Array | float,
     lam: Array | float,
     temperature: Array | float = 1.0,
+    users: Array | None = None,
     reward_range: float = 100.0,
     max_steps: int = 10_000,
 ) -> Array:
     """The limit of the loop with real data from p_0 = p_ref, `[s]`, by iteration until it stands still.
 
     For λ < 1 / (K − 1) the step contracts total variation by ηK < 1, so the fixed point is unique. It has stood still
-    where the last step moved a mass of at most 2 s ε, with ε the rounding unit; a loop that still moves after
-    `max_steps` gives NaN.
+    where the last step moved no probability by more than its rounding, (32 + √s) ε of itself with ε the rounding unit;
+    a loop that still moves after `max_steps` gives NaN. Derivatives are those of the fixed point, by the implicit
+    function theorem.
     """
-    operator = k_way_operator(r, temperature=temperature, reward_range=reward_range)
-    share = curated_share(lam)
-    still = 2 * p_ref.shape[0] * jnp.finfo(p_ref.dtype).eps
+    operator = crowd_operator(r, users, temperature=temperature, reward_range=reward_range)
+    share, eps = curated_share(lam), jnp.finfo(p_ref.dtype).eps
+    still = (32 + p_ref.shape[0] ** 0.5) * eps
 
-    def moves(carry):
-        step, _, moved = carry
-        return (moved > still) & (step < max_steps)
+    def follow(advance, begin, floor):
+        """Repeats `advance` until no entry changes by more than `still` of itself plus `floor`."""
 
-    def advance(carry):
-        step, p, _ = carry
-        following = _retrain(operator, p, k, share, p_ref)
-        return step + 1, following, jnp.abs(following - p).sum()
+        def moves(carry):
+            step, _, moved = carry
+            return (moved > still) & (step < max_steps)
 
-    begin = (0, p_ref, jnp.asarray(jnp.inf, p_ref.dtype))
-    _, limit, moved = jax.lax.while_loop(moves, advance, begin)
-    return jnp.where(moved <= still, limit, jnp.nan)
+        def one(carry):
+            step, x, _ = carry
+            following = advance(x)
+            size = jnp.abs(x) + floor
+            return step + 1, following, jnp.max(jnp.abs(following - x) / jnp.where(size > 0, size, 1.0))
+
+        _, x, moved = jax.lax.while_loop(moves, one, (0, begin, jnp.asarray(jnp.inf, p_ref.dtype)))
+        return jnp.where(moved <= still, x, jnp.nan)
+
+    def residual(p):
+        return _retrain(operator, p, k, share, p_ref) - p
+
+    def solve(residual, begin):
+        return follow(lambda p: p + residual(p), begin, eps * jax.lax.stop_gradient(p_ref))  # p may go on vanishing
+
+    def neumann(linear, y):
+        return follow(lambda x: x + linear(x) - y, -y, jnp.abs(y).max())
+
+    def tangent_solve(linear, y):
+        return jax.lax.custom_linear_solve(linear, y, neumann, transpose_solve=neumann)
+
+    return jax.lax.custom_root(residual, p_ref, solve, tangent_solve)
 
 
 def _retrain(operator, p, k, share, p_ref):

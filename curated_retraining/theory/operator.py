@@ -4,16 +4,24 @@ H^K_p(x) = E[K a(x) / (a(x) + Σ_{i<K} a(x_i))] with a = e^{r/τ} and x_i ~ p: t
 For every real K ≥ 1 it is the integral K ∫ g(v + r) Φ(v)^{K−1} dv with g(w) = exp(w − e^w) and
 Φ(v) = Σ_j p_j exp(−e^{v + r_j}), max r shifted to 0. The integrand is analytic, so the trapezoid rule converges
 exponentially: relative error ≤ 1e-10 in float64 and ≤ 5e-5 in float32, for K ≤ 1000 and reward ranges ≤ 100.
+
+H depends on r alone, so a support of more than `DENSE` points is evaluated on nodes of the reward and interpolated
+(`theory.nodes`), in memory of a few numbers a point: relative error ≤ 1e-9 in float64 and ≤ 1e-4 in float32.
 """
 
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 
+from curated_retraining.theory.nodes import on_nodes
 from curated_retraining.types import Array, require
 
 Operator = Callable[[Array, Array | float], Array]  # p [s], k -> H [s]
+
+DENSE = 4096  # points up to which the quadrature visits each of them
 
 
 def k_way_ratio(
@@ -33,12 +41,13 @@ def k_way_ratio(
 
 
 def k_way_operator(r: Array, *, temperature: Array | float = 1.0, reward_range: float = 100.0) -> Operator:
-    """`k_way_ratio` for one `r` and many `p` and `k`: the tables of the quadrature are made once.
+    """`k_way_ratio` for one `r` and many `p` and `k`: what depends on `r` alone is made once.
 
-    They hold 3 · nodes · s numbers, with 4 (34 + reward_range) nodes in float64 and 2 (24 + reward_range) in float32.
+    Its tables hold 3 · nodes · min(s, 24 · reward_range) numbers, with 4 (34 + reward_range) nodes in float64 and
+    2 (24 + reward_range) in float32.
     """
     require("temperature", temperature, lambda t: t >= 0, "is not a temperature: take a number of at least 0")
-    best = jnp.asarray(temperature) == 0
+    best = temperature == 0 if isinstance(temperature, Tracer) else bool(np.asarray(temperature) == 0)
     gap = (r - r.max()) / jnp.where(best, 1.0, temperature)
     spread = jnp.where(best, 0.0, -gap.min())
     require(
@@ -47,41 +56,91 @@ def k_way_operator(r: Array, *, temperature: Array | float = 1.0, reward_range: 
         lambda s: s <= reward_range,
         f"is over reward_range={reward_range}: raise it",
     )
-    lowest, step = (-30.0, 0.25) if gap.dtype == jnp.float64 else (-20.0, 0.5)
-    node = jnp.arange(lowest, 4 + reward_range, step, dtype=gap.dtype)
-    log_arrival = node[:, None] + gap[None]  # [v, s]
-    survival = jnp.exp(-jnp.exp(log_arrival))
-    arrival = -jnp.expm1(-jnp.exp(log_arrival))
-    density = step * jnp.exp(log_arrival - jnp.exp(log_arrival))
+    integral, best_of_k = _quadrature(gap, reward_range), _best_of_k(r)
+
+    def soft(p, k):
+        tilted = jnp.exp(gap - jax.nn.logsumexp(gap, b=p))
+        return jnp.where(jnp.isinf(k), tilted, integral(p, k))
 
     def operator(p: Array, k: Array | float) -> Array:
         require("k", k, lambda k: k >= 1, "is not a group size: take a number of at least 1, or inf")
-        k = jnp.asarray(k, gap.dtype)
-        finite_k = jnp.where(jnp.isinf(k), 1.0, k)
-        # 1 − Φ is small where Φ is near one, and there its rounding would be magnified K-fold
-        none, some = survival @ p, arrival @ p
-        some, positive = jnp.minimum(some, 0.5), jnp.where(none > 0, none, 1.0)  # and derivatives stay finite
-        log_none = jnp.where(some < 0.5, jnp.log1p(-some), jnp.log(positive))
-        power = jnp.where(none > 0, jnp.exp((finite_k - 1) * log_none), jnp.where(finite_k == 1, 1.0, 0.0))
-        integral = finite_k * power @ density
-        tilted = jnp.exp(gap - jax.nn.logsumexp(gap, b=p))
-        ratio = jnp.where(best, _best_of_k(p, r, k), jnp.where(jnp.isinf(k), tilted, integral))
         meant = (k >= 1) & (spread <= reward_range) & (jnp.asarray(temperature) >= 0)
+        k = jnp.asarray(k, gap.dtype)
+        if isinstance(best, bool):
+            ratio = (best_of_k if best else soft)(p, k)
+        else:
+            ratio = jax.lax.cond(best, best_of_k, soft, p, k)
         return jnp.where(meant, ratio, jnp.nan)
 
     return operator
 
 
-def _best_of_k(p: Array, r: Array, k: Array) -> Array:
+def crowd_operator(
+    r: Array, users: Array | None = None, *, temperature: Array | float = 1.0, reward_range: float = 100.0
+) -> Operator:
+    """Σ_u q_u H^{K, r_u} for types of annotators with rewards `r` `[types, s]` and shares `users` `[types]`.
+
+    Each group is shown to one annotator, whose type is drawn by its share (Zhao, Fu, Pham 2025). Without `users` it is
+    `k_way_operator` of `r` `[s]`.
+
+    Raises:
+        ValueError: where the shapes of `r` and `users` do not belong together.
+    """
+    if users is None and r.ndim == 1:
+        return k_way_operator(r, temperature=temperature, reward_range=reward_range)
+    given = () if users is None else np.shape(users)
+    if r.ndim != 2 or given != r.shape[:1]:
+        raise ValueError(f"r of shape {r.shape} needs users of shape {r.shape[:-1]}, not {given}")
+
+    each = [k_way_operator(row, temperature=temperature, reward_range=reward_range) for row in r]
+    def operator(p, k):
+        return jnp.asarray(sum(share * one(p, k) for share, one in zip(jnp.asarray(users), each, strict=True)))
+
+    return operator
+
+
+def _quadrature(gap: Array, reward_range: float) -> Operator:
+    """The integral for finite `k`, by the tables of the trapezoid rule."""
+    lowest, step = (-30.0, 0.25) if gap.dtype == jnp.float64 else (-20.0, 0.5)
+    if gap.shape[0] <= DENSE:
+        nodes, spread, at_points = gap, lambda p: p, lambda values: values
+    else:
+        nodes, spread, at_points = on_nodes(gap, reward_range)
+    v = jnp.arange(lowest, 4 + reward_range, step, dtype=gap.dtype)
+    log_arrival = v[:, None] + nodes[None]  # [v, nodes]
+    survival = jnp.exp(-jnp.exp(log_arrival))
+    arrival = -jnp.expm1(-jnp.exp(log_arrival))
+    density = step * jnp.exp(log_arrival - jnp.exp(log_arrival))
+
+    def integral(p, k):
+        finite_k, weight = jnp.where(jnp.isinf(k), 1.0, k), spread(p)
+        # 1 − Φ is small where Φ is near one, and there its rounding would be magnified K-fold
+        none, some = survival @ weight, arrival @ weight
+        some, positive = jnp.minimum(some, 0.5), jnp.where(none > 0, none, 1.0)  # and derivatives stay finite
+        log_none = jnp.where(some < 0.5, jnp.log1p(-some), jnp.log(positive))
+        power = jnp.where(none > 0, jnp.exp((finite_k - 1) * log_none), jnp.where(finite_k == 1, 1.0, 0.0))
+        return at_points(finite_k * power @ density)
+
+    return integral
+
+
+def _best_of_k(r: Array) -> Operator:
     """(F(r)^K − F(r−)^K) / P(level of r), the limit τ → 0; K F^{K−1} on a level without mass."""
-    rank = jnp.searchsorted(jnp.sort(r), r, side="left")  # one number a level
-    of_rank = jnp.zeros_like(p).at[rank].add(p)
-    level, best = of_rank[rank], jnp.where(p > 0, r, -jnp.inf).max()
-    has_mass, some = level > 0, jnp.where(level > 0, level, 1.0)
-    up_to = jnp.where(r >= best, 1.0, jnp.minimum(jnp.cumsum(of_rank)[rank], 1.0))
-    finite_k = jnp.where(jnp.isinf(k), 1.0, k)
-    share = jnp.minimum(level / jnp.where(up_to > 0, up_to, 1.0), 1.0)
-    chosen = -(up_to**finite_k) * jnp.expm1(finite_k * jnp.log1p(-share))
-    ratio = jnp.where(has_mass, chosen / some, finite_k * up_to ** (finite_k - 1))
-    only_best = jnp.where(r > best, jnp.inf, jnp.where(r == best, 1 / some, 0.0))
-    return jnp.where(jnp.isinf(k), only_best, ratio)
+    order = jnp.argsort(r)
+    place = jnp.arange(r.shape[0])
+    is_new = jnp.append(True, jnp.diff(r[order]) > 0)
+    rank = jnp.zeros_like(place).at[order].set(jax.lax.cummax(jnp.where(is_new, place, 0)))  # one number a level
+
+    def ratio(p, k):
+        of_rank = jnp.zeros_like(p).at[rank].add(p)
+        level, best = of_rank[rank], jnp.where(p > 0, r, -jnp.inf).max()
+        has_mass, some = level > 0, jnp.where(level > 0, level, 1.0)
+        up_to = jnp.where(r >= best, 1.0, jnp.minimum(jnp.cumsum(of_rank)[rank], 1.0))
+        finite_k = jnp.where(jnp.isinf(k), 1.0, k)
+        share = jnp.minimum(level / jnp.where(up_to > 0, up_to, 1.0), 1.0)
+        chosen = -(up_to**finite_k) * jnp.expm1(finite_k * jnp.log1p(-share))
+        of_finite = jnp.where(has_mass, chosen / some, finite_k * up_to ** (finite_k - 1))
+        only_best = jnp.where(r > best, jnp.inf, jnp.where(r == best, 1 / some, 0.0))
+        return jnp.where(jnp.isinf(k), only_best, of_finite)
+
+    return ratio
