@@ -25,7 +25,7 @@ OURS = {
     "sweep": {"types", "loop"},
     "driver": {"types", "loop"},
     "models": {"types", "data"},
-    "models.ddpm": {"types", "data", "models.trained", "networks"},
+    "models.ddpm": {"types", "data", "models.trained", "models.samplers", "networks"},
     "models.flow": {"types", "data", "models.trained", "networks"},
     "models.flow_matching": {"types", "data", "models.trained", "networks"},
 }

@@ -93,6 +93,7 @@ def crowd_operator(
         raise ValueError(f"r of shape {r.shape} needs users of shape {r.shape[:-1]}, not {given}")
 
     each = [k_way_operator(row, temperature=temperature, reward_range=reward_range) for row in r]
+
     def operator(p, k):
         return jnp.asarray(sum(share * one(p, k) for share, one in zip(jnp.asarray(users), each, strict=True)))
 

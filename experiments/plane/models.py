@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import curated_retraining as cr
 from curated_retraining import metrics
 from curated_retraining.models.ddpm import cosine_betas
+from curated_retraining.models.samplers import multistep
 from curated_retraining.networks.mlp import TimeMLP
 from curated_retraining.types import Array, Metrics, Model
 from experiments.plane.population import Population
@@ -37,7 +38,9 @@ def build(name: str, target: Target, steps: int) -> Model:
     match name:
         case "ddpm":
             network, betas = TimeMLP(width=64), cosine_betas(100)
-            model = cr.ddpm(network, betas=betas, learning_rate=2e-3, batch_size=256, steps=steps)
+            model = cr.ddpm(
+                network, betas=betas, sampler=multistep(25), learning_rate=2e-3, batch_size=256, steps=steps
+            )
         case "flow_matching":
             network = TimeMLP(width=64)
             model = cr.flow_matching(network, sample_steps=10, learning_rate=2e-3, batch_size=256, steps=steps)

@@ -8,7 +8,8 @@ import optax
 import pytest
 
 from curated_retraining.data import uniform
-from curated_retraining.models.ddpm import ddpm, linear_betas
+from curated_retraining.models.ddpm import cosine_betas, ddpm, linear_betas
+from curated_retraining.models.samplers import ancestral, multistep
 
 LEVELS, SD = 100, 2.0
 KEPT = np.cumprod(1 - np.linspace(1e-3, 0.2, LEVELS))  # of linear_betas(100), in float64
@@ -56,16 +57,42 @@ def test_eta_zero_is_euler_in_the_ratio_of_noise_to_signal(assert_mean, steps):
     scale = 1 / np.sqrt(KEPT[-1])
     for now, after in pairwise(ratio):
         scale *= 1 + (after - now) * now / (SD**2 + now**2)
-    assert_mean(samples(eta=0.0, sample_steps=steps) ** 2, [scale**2])
+    assert_mean(samples(sampler=ancestral(steps, eta=0.0)) ** 2, [scale**2])
     assert 1 - 4 / steps < scale**2 / SD**2 < 1
 
 
 def test_eta_zero_draws_nothing_but_the_first_noise():
     """The sampler is linear here: with two numbers of steps, the same first noise gives proportional samples."""
-    few, many = (samples(1000, eta=0.0, sample_steps=steps) for steps in (10, 30))
+    few, many = (samples(1000, sampler=ancestral(steps, eta=0.0)) for steps in (10, 30))
     np.testing.assert_allclose(few / many, few[0, 0] / many[0, 0], rtol=1e-4)  # rounding of 30 steps
-    few, many = (samples(1000, eta=0.1, sample_steps=steps) for steps in (10, 30))
+    few, many = (samples(1000, sampler=ancestral(steps, eta=0.1)) for steps in (10, 30))
     assert np.std(few / many) > 1e-2
+
+
+@pytest.mark.parametrize("sd", [0.2, 1.0])
+def test_multistep_keeps_the_variance_of_normals(sd):
+    """With the best predictor for N(0, sd²), one point carried through: the sampler is linear there."""
+    for betas, steps, most in (
+        (linear_betas(100), 25, 0.03),
+        (cosine_betas(100), 25, 0.03),
+        (linear_betas(1000), 50, 0.01),
+    ):
+        kept = np.cumprod(1 - betas)
+        slope = jnp.asarray(np.sqrt(1 - kept) / (kept * sd**2 + 1 - kept), jnp.float32)
+        scale = multistep(steps)(jax.random.key(0), jnp.ones((1, 1)), kept, _times(slope))[0, 0]
+        assert abs(scale**2 / sd**2 - 1) < most
+
+
+def test_multistep_is_of_second_order():
+    """Twice the steps, a quarter of the error: 20 to 40 of 10,000 levels, the last of which leave next to no noise."""
+    kept = 1 / (1 + np.geomspace(1e-4, 1e2, 10_000) ** 2)  # data N(0, 1) and noise in ratio
+
+    def error(steps):
+        scale = multistep(steps)(jax.random.key(0), jnp.ones((1, 1)), kept, _times(jnp.sqrt(1 - jnp.asarray(kept))))
+        return abs(float(scale[0, 0]) - 1)
+
+    with jax.enable_x64(True):
+        assert 3 < error(20) / error(40) < 5
 
 
 def test_training_finds_the_conditional_mean_of_the_noise(assert_mean):
@@ -90,22 +117,29 @@ def test_linear_betas_add_up_to_those_of_a_thousand():
 
 
 def test_samples_have_the_shape_of_the_event():
-    model = ddpm(sample_steps=3)
+    model = ddpm(sampler=ancestral(3))
     state = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((2, 4, 4, 1)))
     x = jax.eval_shape(lambda key, state: model.sample(key, state, 5), jax.random.key(1), state)
     assert x.shape == (5, 4, 4, 1) and x.dtype == jnp.float32
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("build", "message"),
     [
-        ({"sample_steps": 0}, "sample_steps=0 is not a number of the 100"),
-        ({"sample_steps": 101}, "sample_steps=101"),
-        ({"betas": jnp.full(5, 0.1), "sample_steps": 6}, "sample_steps=6 is not a number of the 5"),
-        ({"eta": -0.5}, r"eta=-0\.5"),
-        ({"eta": 1.5}, r"eta=1\.5"),
+        (lambda: ddpm(sampler=ancestral(0)), "steps=0 is not a number of the 100"),
+        (lambda: ddpm(sampler=multistep(101)), "steps=101"),
+        (lambda: ddpm(sampler=multistep(start=4.0)), "start=4.0 is cleaner than the least noise"),
+        (lambda: ddpm(betas=jnp.full(5, 0.1), sampler=ancestral(6)), "steps=6 is not a number of the 5"),
+        (lambda: ddpm(betas=[0.1, 1.0]), "betas=.* are not variances"),
+        (lambda: ancestral(eta=-0.5), r"eta=-0\.5"),
+        (lambda: ancestral(eta=1.5), r"eta=1\.5"),
     ],
 )
-def test_mistakes_are_rejected(options, message):
+def test_mistakes_are_rejected(build, message):
     with pytest.raises(ValueError, match=message):
-        ddpm(**options)
+        build()
+
+
+def _times(slope):
+    """The predictor that multiplies by a number a level."""
+    return lambda x, level: slope[level] * x

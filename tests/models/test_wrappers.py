@@ -8,6 +8,7 @@ from curated_retraining.models.ddpm import ddpm
 from curated_retraining.models.finite import finite
 from curated_retraining.models.gmm import gaussian
 from curated_retraining.models.kde import kde
+from curated_retraining.models.samplers import ancestral
 from curated_retraining.models.wrappers import batched, from_scratch, standardised
 from curated_retraining.types import Dataset
 
@@ -89,7 +90,7 @@ def test_units_are_those_of_the_points_of_init_and_stay():
 def test_from_scratch_forgets_the_last_fit():
     """A fit of a mixture begins at seeds of its own data: two pasts, one result; without the wrapper, two."""
     data = points(0, n=60)
-    model = ddpm(steps=2, batch_size=4, sample_steps=1)
+    model = ddpm(steps=2, batch_size=4, sampler=ancestral(1))
     past = [model.init(jax.random.key(seed), data.x) for seed in (0, 1)]
 
     def params(model, state, seed=2):
