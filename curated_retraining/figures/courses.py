@@ -33,12 +33,14 @@ def curves(
     rows: Sequence[str],
     bounds: Mapping[str, Sequence[tuple[str, np.ndarray]]] | None = None,
     labels: Mapping[str, str] | None = None,
+    theory: str = "exact",
     title: str = "",
 ) -> None:
     """Writes a panel a metric and a colour a row: mean and range over seeds, theory dashed, bounds dotted.
 
     `measured` `[rows, seeds, generations]`, `exact` `[rows, generations]`, where known, and `bounds` (label,
-    `[rows, generations or 1]`) by name of the metric; a bound is left out where it is not finite.
+    `[rows, generations or 1]`) by name of the metric; a bound is left out where it is not finite. `theory` is what the
+    legend calls the dashed lines.
     """
     bounds, labels = bounds or {}, labels or {}
     finite = (label for name in measured for label, bound in bounds.get(name, ()) if np.isfinite(bound).any())
@@ -54,7 +56,11 @@ def curves(
         _generation_axis(ax)
     seeds = next(iter(measured.values())).shape[1]
     dotted = [Line2D([], [], color="0.3", linestyle=style, label=label) for label, style in dots.items()]
-    finish(figure, [*_legend(rows), *_course_legend(seeds, bool(exact.keys() & measured.keys())), *dotted], title)
+    finish(
+        figure,
+        [*_legend(rows), *_course_legend(seeds, theory if exact.keys() & measured.keys() else ""), *dotted],
+        title,
+    )
     write(path, figure)
 
 
@@ -66,6 +72,7 @@ def shares(
     *,
     rows: Sequence[str],
     names: Sequence[str],
+    theory: str = "exact",
     title: str = "",
 ) -> None:
     """Writes the share of each class `[rows, seeds, generations, classes]`, a panel a row, theory dashed.
@@ -82,7 +89,7 @@ def shares(
         ax.set(title=rows[row], ylim=(0, None))
         _generation_axis(ax)
     axes[0].set_ylabel("share of samples")
-    finish(figure, [*_legend(names), *_course_legend(share.shape[1], exact is not None)], title)
+    finish(figure, [*_legend(names), *_course_legend(share.shape[1], "" if exact is None else theory)], title)
     write(path, figure)
 
 
@@ -119,8 +126,8 @@ def _course_legend(seeds, theory):
     """Entries, in grey, for what holds in every colour."""
     grey = {"color": "0.75", "linewidth": 1.8, "marker": "o", "markeredgecolor": "0.3", "markerfacecolor": "0.3"}
     over = "one seed" if seeds == 1 else f"mean and range over {seeds} seeds"
-    exact = Line2D([], [], color="0.3", linestyle="--", label="exact")
-    return [Line2D([], [], **grey, label=over), *([exact] if theory else [])]
+    dashed = Line2D([], [], color="0.3", linestyle="--", label=theory)
+    return [Line2D([], [], **grey, label=over), *([dashed] if theory else [])]
 
 
 def _generation_axis(ax: Axes):

@@ -1,7 +1,7 @@
 """An experiment in the plane from its flags to its folder."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,8 +11,8 @@ from jax.tree_util import Partial
 
 import curated_retraining as cr
 from curated_retraining import metrics
-from curated_retraining.driver import drive
-from curated_retraining.types import Array, LoopState, Metrics, Model, PRNGKey, Reward, Static, lift, lift_all
+from curated_retraining.driver import History, drive
+from curated_retraining.types import Array, Dataset, LoopState, Metrics, Model, PRNGKey, Reward, Static, lift, lift_all
 from experiments import common
 from experiments.plane import models, population, report, rewards
 from experiments.plane.population import Population
@@ -36,9 +36,31 @@ def define(name: str, *, generations: int, liked: tuple[float, float], r_min: fl
     flags.register_validator("target", rewards.is_point, "takes two finite numbers, such as --target=2,0")
 
 
+class Played(NamedTuple):
+    """A finished run: cells are every λ with every seed."""
+
+    history: History  # [generations + 1, cells, ...]
+    reward: Reward
+    plane: Population
+    settings: dict[str, Any]
+
+
 def main(target: Target) -> None:
     """Runs what the flags say and leaves numbers, table and figures in `--out`."""
-    settings = _settings(target)
+    played = play(target, FLAGS.model, Path(FLAGS.out), snapshot=2000)
+    exact = population.course(
+        played.plane,
+        k=FLAGS.k,
+        lams=np.array([float(text) for text in FLAGS.lam]),
+        temperature=FLAGS.temperature,
+        generations=FLAGS.generations,
+    )
+    report.write(Path(FLAGS.out), played.history, exact, played.plane, target, lams=FLAGS.lam, k=FLAGS.k)
+
+
+def play(target: Target, model: str, out: Path, *, snapshot: int) -> Played:
+    """Drives the loop of `model` by the other flags in the folder `out`; keeps `snapshot` points of each pool."""
+    settings = _settings(target, model)
     lams = np.array([float(text) for text in FLAGS.lam])
     seeds = FLAGS.seed + np.arange(FLAGS.seeds)
     cells = [{"lam": lam, "seed": int(seed)} for lam in FLAGS.lam for seed in seeds]
@@ -57,14 +79,13 @@ def main(target: Target) -> None:
             f"--gamma={settings['gamma']} with --temperature={FLAGS.temperature} makes rewards range over {spread:.0f} "
             f"temperatures, the exact course takes {population.MAX_RANGE}: lower γ, or take --temperature=0"
         )
-    exact = population.course(plane, k=FLAGS.k, lams=lams, temperature=FLAGS.temperature, generations=FLAGS.generations)
-    first = models.build(FLAGS.model, target, settings["first_steps"])
-    later = models.build(FLAGS.model, target, settings["steps"])
+    first = models.build(model, target, settings["first_steps"])
+    later = models.build(model, target, settings["steps"])
     sizes = Static((FLAGS.real, settings["pool"], FLAGS.k))
     grid = (jnp.asarray(lams, jnp.float32), jnp.asarray(seeds))
-    observe = _observed(target, plane, later, settings["pool"])
+    observe = _observed(target, plane, model, later, min(snapshot, settings["pool"]))
     history = drive(
-        FLAGS.out,
+        out,
         settings,
         Partial(generation_zero, Static(target), sizes, lift_all(first), grid),
         Partial(generation, sizes, lift_all(later), lift(reward), observe, FLAGS.temperature, grid),
@@ -72,12 +93,12 @@ def main(target: Target) -> None:
         generations=FLAGS.generations,
         every=FLAGS.every,
     )
-    report.write(Path(FLAGS.out), history, exact, plane, target, lams=FLAGS.lam, k=FLAGS.k)
+    return Played(history, reward, plane, settings)
 
 
-def _settings(target: Target) -> dict[str, Any]:
+def _settings(target: Target, model: str) -> dict[str, Any]:
     """The flags that the results depend on, with the defaults that depend on others filled in."""
-    sizes = models.SIZES[FLAGS.model]
+    sizes = models.SIZES[model]
     pool = FLAGS.pool or FLAGS.k * sizes.curated
     if pool % FLAGS.k:
         raise app.UsageError(f"--pool={pool} does not split into groups of --k={FLAGS.k}: take a multiple of {FLAGS.k}")
@@ -91,7 +112,7 @@ def _settings(target: Target) -> dict[str, Any]:
     }
 
 
-def _observed(target: Target, plane: Population, model: Model, pool: int) -> Metrics:
+def _observed(target: Target, plane: Population, name: str, model: Model, snapshot: int) -> Metrics:
     direction_key, reference_key = jax.random.split(jax.random.key(1))
     draw = jax.jit(target.draw, static_argnums=1)
     return metrics.join(
@@ -100,8 +121,8 @@ def _observed(target: Target, plane: Population, model: Model, pool: int) -> Met
         metrics.top_mass(plane.top_level),
         metrics.proportions(target.label, len(target.names)),
         metrics.sliced_wasserstein(direction_key, draw(reference_key, 4096).x, 16, points=4096),
-        models.kl(FLAGS.model, model, plane, target),
-        metrics.snapshot(min(2000, pool)),
+        models.kl(name, model, plane, target),
+        metrics.snapshot(snapshot),
     )
 
 
@@ -111,11 +132,16 @@ def generation_zero(target: Static, sizes: Static, model: Model, grid: tuple[Arr
     lams, seeds = grid
 
     def of(seed):
-        data_key, start_key, _ = _keys(seed)
-        real = target.value.draw(data_key, num_real)
+        _, start_key, _ = _keys(seed)
+        real = real_data(target.value, seed, num_real)
         return cr.start(start_key, model, cr.with_real(jnp.inf), real, slot=pool_size // k)
 
     return jax.tree.map(lambda leaf: jnp.concatenate([leaf] * len(lams)), jax.lax.map(of, seeds))
+
+
+def real_data(target: Target, seed: Array, num: int) -> Dataset:
+    """The real data of a seed."""
+    return target.draw(_keys(seed)[0], num)
 
 
 def generation(
