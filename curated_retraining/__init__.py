@@ -1,6 +1,6 @@
 """Curated retraining: generative models refitted, generation after generation, to their own chosen samples."""
 
-from curated_retraining import data, metrics, rewards, theory
+from curated_retraining import data, forecast, metrics, rewards, theory
 from curated_retraining.curation import everything, k_way, luce, rounds, threshold, tilt, top_fraction
 from curated_retraining.data import checkerboard, draw, moons, ring, uniform, union
 from curated_retraining.loop import retraining, run, start
@@ -47,6 +47,7 @@ __all__ = [
     "finite",
     "flow",
     "flow_matching",
+    "forecast",
     "fresh",
     "from_scratch",
     "gaussian",

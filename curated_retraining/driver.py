@@ -62,7 +62,7 @@ def drive(
             not finite. What was there stays as it was.
     """
     folder = Path(folder).absolute()
-    with _claimed(folder, settings), _checkpoints(folder / "checkpoints") as manager:
+    with claimed(folder, settings), _checkpoints(folder / "checkpoints") as manager:
         restored = _restored(manager, jax.eval_shape(begin))
         state, history = restored or (None, {})
         done = len(next(iter(history.values()), ()))
@@ -84,8 +84,8 @@ def drive(
                     history = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
                     rows = [history]
                     _save(manager, generation, state, history)
-                    _write(folder / "metrics.csv", table(history, cells))
-        _write(folder / "metrics.csv", table(history, cells))
+                    write(folder / "metrics.csv", table(history, cells))
+        write(folder / "metrics.csv", table(history, cells))
         return history
 
 
@@ -110,8 +110,12 @@ def table(history: History, cells: Cells) -> str:
 
 
 @contextlib.contextmanager
-def _claimed(folder: Path, settings: Mapping[str, Any]) -> Iterator[None]:
-    """Holds the folder for this process and these settings."""
+def claimed(folder: Path, settings: Mapping[str, Any]) -> Iterator[None]:
+    """Holds the folder for this process and these settings, which `config.json` in it names.
+
+    Raises:
+        RunError: where the folder is not writable, in use or another run's.
+    """
     with _lock_file(folder) as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -123,8 +127,22 @@ def _claimed(folder: Path, settings: Mapping[str, Any]) -> Iterator[None]:
             _require_same(path, given)
         else:
             config = {"flags": given, "versions": _versions(), "device": jax.devices()[0].device_kind}
-            _write(path, json.dumps(config, indent=2) + "\n")
+            write(path, json.dumps(config, indent=2) + "\n")
         yield
+
+
+def write(path: Path, text: str) -> None:
+    """Writes the whole file or none of it, also where the process is killed.
+
+    Raises:
+        RunError: where there is no room or no permission.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        partial.write_text(text)
+        os.replace(partial, path)
+    except OSError as error:
+        raise RunError(f"{path} cannot be written ({error.strerror}): make room or choose another folder") from error
 
 
 def _lock_file(folder: Path) -> io.TextIOBase:
@@ -233,13 +251,3 @@ def _run_once(function: Partial) -> State:
     result = jax.block_until_ready(program(function))
     tqdm.write(f"ran {function.func.__name__} in {time.perf_counter() - began:.1f} s")
     return result
-
-
-def _write(path: Path, text: str) -> None:
-    """The whole file or none of it, also where the process is killed."""
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        partial.write_text(text)
-        os.replace(partial, path)
-    except OSError as error:
-        raise RunError(f"{path} cannot be written ({error.strerror}): make room or choose another folder") from error

@@ -14,9 +14,11 @@ RING = Target(
     label=data.nearest_mode,
     names=tuple(f"mode {mode}" for mode in range(8)),
     extent=(-3.5, 3.5, -3.5, 3.5),
+    liked=(2.0, 0.0),
+    r_min=1.0,
 )
 
 
 if __name__ == "__main__":
-    run.define("gmm", generations=8, liked=(2.0, 0.0), r_min=1.0)
+    run.define("gmm", generations=8)
     common.launch(lambda: run.main(RING))

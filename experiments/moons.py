@@ -14,9 +14,11 @@ MOONS = Target(
     label=data.nearest_moon,
     names=("upper moon", "lower moon"),
     extent=(-1.6, 2.6, -1.2, 1.7),
+    liked=(0.0, 1.0),
+    r_min=0.5,
 )
 
 
 if __name__ == "__main__":
-    run.define("moons", generations=5, liked=(0.0, 1.0), r_min=0.5)
+    run.define("moons", generations=5)
     common.launch(lambda: run.main(MOONS))

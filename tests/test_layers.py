@@ -19,7 +19,7 @@ OURS = {
     "networks": {"networks"},
     "figures": {"figures"},
     "theory": {"types", "theory"},
-    "forecast": {"types", "theory"},
+    "forecast": {"types", "theory", "forecast"},
     "curation": {"types", "data"},
     "mixing": {"types", "data"},
     "sweep": {"types", "loop"},

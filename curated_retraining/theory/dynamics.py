@@ -8,6 +8,9 @@ Annotators of several types have one row of `r` each, `[types, s]`, and their sh
 H = Σ_u q_u H^{K, r_u} (Zhao, Fu, Pham 2025).
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
@@ -49,8 +52,9 @@ def trajectory(
     temperature: Array | float = 1.0,
     users: Array | None = None,
     reward_range: float = 100.0,
-) -> Array:
-    """p_0, ..., p_num: `[num + 1, s]`.
+    observe: Callable[[Array], Any] = lambda p: p,
+) -> Any:
+    """p_0, ..., p_num: `[num + 1, s]`; or what `observe` makes of each.
 
     Args:
         p_0: probabilities of the first model, `[s]`.
@@ -62,12 +66,13 @@ def trajectory(
         temperature: τ of the choice; 0 is best-of-K.
         users: shares of the types of annotators, `[types]`, summing to one; none where all are alike.
         reward_range: static bound on the range of r / τ, as in `k_way_ratio`.
+        observe: p `[s]` -> what is kept of it, arrays or a tree of them: for large supports, whose course is larger.
     """
     operator = crowd_operator(r, users, temperature=temperature, reward_range=reward_range)
     p_ref, share = p_0 if p_ref is None else p_ref, curated_share(lam)
 
     def step(p, _):
-        return _retrain(operator, p, k, share, p_ref), p
+        return _retrain(operator, p, k, share, p_ref), observe(p)
 
     return jax.lax.scan(step, p_0, length=num + 1)[1]  # p_0 first, with no copy of the whole
 

@@ -52,7 +52,7 @@ def course(
     @jax.jit
     def of(lam):
         p = theory.trajectory(p_ref, reward, lam=lam, num=generations, **options)
-        mixed = theory.mixed_limit(p_ref, reward, lam=lam, **options)
+        mixed = theory.mixed_limit(p_ref, reward, lam=jnp.where(jnp.isinf(lam), 0.0, lam), **options)
         return p, jnp.where(jnp.isinf(lam), theory.pure_limit(p_ref, reward), mixed)
 
     return jax.lax.map(of, jnp.asarray(lams, jnp.float32))

@@ -1,7 +1,5 @@
 """The rewards of `--reward` for points in the plane."""
 
-import math
-
 import jax
 import jax.numpy as jnp
 import optax
@@ -45,14 +43,6 @@ def classifier(target: Target, steps: int = 1000) -> Partial:
     trainer = cr.trained(lambda key, rows: network.init(key, rows[:, :2]), loss, steps=steps, learning_rate=3e-3)
     fitted = trainer.fit(fit_key, trainer.init(init_key, labelled.x[:1]), labelled)
     return Partial(network.apply, fitted.average)
-
-
-def is_point(texts: list[str]) -> bool:
-    """Whether `texts` are the two finite coordinates of a point."""
-    try:
-        return len(texts) == 2 and all(math.isfinite(float(text)) for text in texts)
-    except ValueError:
-        return False
 
 
 def _indifferent(x):

@@ -1,5 +1,6 @@
 """An experiment in the plane from its flags to its folder."""
 
+import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,19 +22,24 @@ from experiments.plane.target import Target
 FLAGS = flags.FLAGS
 
 
-def define(name: str, *, generations: int, liked: tuple[float, float], r_min: float) -> None:
-    """The flags of an experiment in the plane."""
+def define(name: str, *, generations: int, several: list[str] | None = None) -> None:
+    """The flags of an experiment in the plane; `several` are the default models of one that plays them in turn."""
     common.define(name, generations=generations, rewards=list(rewards.GAMMA))
-    flags.DEFINE_enum("model", "ddpm", list(models.SIZES), "what is retrained")
+    if several is None:
+        flags.DEFINE_enum("model", "ddpm", list(models.SIZES), "what is retrained")
+    else:
+        flags.DEFINE_multi_enum("model", several, list(models.SIZES), "what is retrained; give it again for more")
     flags.DEFINE_integer("pool", None, "samples a generation, a multiple of K (by default as suits the model)", 2)
     flags.DEFINE_integer("real", 5000, "real points", 2)
     flags.DEFINE_integer("steps", None, "optimiser or EM steps of a refit (by default as suits the model)", 1)
     flags.DEFINE_integer("first_steps", None, "the same for generation 0", 1)
     common.number("gamma", None, "γ, the scale of the reward (by default 10; 1 for log_density)")
-    common.number("r_min", r_min, "the radius within which reward `distance` is at its best")
-    flags.DEFINE_list("target", [str(value) for value in liked], "x,y: the point that reward `distance` likes")
+    common.number(
+        "r_min", None, "the radius within which reward `distance` is at its best (by default as suits the data)"
+    )
+    flags.DEFINE_list("target", None, "x,y: the point that reward `distance` likes (by default as suits the data)")
     flags.DEFINE_integer("label", 0, "the class that reward `classifier` likes", 0)
-    flags.register_validator("target", rewards.is_point, "takes two finite numbers, such as --target=2,0")
+    flags.register_validator("target", _is_point, "takes two finite numbers, such as --target=2,0")
 
 
 class Played(NamedTuple):
@@ -69,8 +75,8 @@ def play(target: Target, model: str, out: Path, *, snapshot: int) -> Played:
         FLAGS.reward,
         target,
         gamma=settings["gamma"],
-        r_min=FLAGS.r_min,
-        liked=jnp.array([float(text) for text in FLAGS.target]),
+        r_min=settings["r_min"],
+        liked=jnp.array(settings["target"]),
         label=FLAGS.label,
     )
     plane = population.on_grid(target, reward, rewards.EDGE[FLAGS.reward] * settings["gamma"])
@@ -105,11 +111,22 @@ def _settings(target: Target, model: str) -> dict[str, Any]:
     if FLAGS.label >= len(target.names):
         raise app.UsageError(f"--label={FLAGS.label} is not a class: take 0 to {len(target.names) - 1}")
     return common.settings() | {
+        "model": model,
         "pool": pool,
         "steps": FLAGS.steps or sizes.steps,
         "first_steps": FLAGS.first_steps or sizes.first,
         "gamma": rewards.GAMMA[FLAGS.reward] if FLAGS.gamma is None else FLAGS.gamma,
+        "r_min": target.r_min if FLAGS.r_min is None else FLAGS.r_min,
+        "target": [float(text) for text in FLAGS.target or target.liked],
     }
+
+
+def _is_point(texts: list[str] | None) -> bool:
+    """Whether `texts` are the two finite coordinates of a point, or nothing."""
+    try:
+        return texts is None or (len(texts) == 2 and all(math.isfinite(float(text)) for text in texts))
+    except ValueError:
+        return False
 
 
 def _observed(target: Target, plane: Population, name: str, model: Model, snapshot: int) -> Metrics:

@@ -14,3 +14,5 @@ class Target(NamedTuple):
     label: Callable[[Array], Array]  # the class of each point, [n] integers
     names: tuple[str, ...]  # of the classes
     extent: tuple[float, float, float, float]  # limits in x, then in y, that hold the mass
+    liked: tuple[float, float]  # the point that reward `distance` likes by default
+    r_min: float  # the radius within which it is at its best by default
