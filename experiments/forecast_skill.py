@@ -114,9 +114,10 @@ def known(target: Target, played: run.Played) -> Start:
         real = run.real_data(target, seed, FLAGS.real).x
         return played.reward(pool), target.label(pool), played.reward(real), target.label(real)
 
-    lams = jnp.asarray(np.repeat([float(lam) for lam in FLAGS.lam], FLAGS.seeds), jnp.float32)
     pools = jnp.asarray(played.history["pool"][0])
-    return Start(*jax.jit(lambda pools, seeds: jax.lax.map(of, (pools, seeds)))(pools, seeds), lams)
+    reward, label, real_reward, real_label = jax.jit(lambda *cells: jax.lax.map(of, cells))(pools, seeds)
+    lams = jnp.asarray(np.repeat([float(lam) for lam in FLAGS.lam], FLAGS.seeds), jnp.float32)
+    return Start(reward, label, real_reward, real_label, lams)
 
 
 def foretell(start: Start, **options: Any) -> Course:
@@ -184,11 +185,11 @@ def frequencies(num: int) -> Model:
     return Model(lambda key, x: jnp.full(num, 1 / num), fit, sample, log_prob=None)
 
 
-def standardised(share: Array, reward: Array, start: Start) -> Course:
+def standardised(share: Array | np.ndarray, reward: Array | np.ndarray, start: Start) -> Course:
     """`share` `[cells, ..., t, classes]` and mean `reward` `[cells, ..., t]` by generation 0's mean and deviation."""
     sd = np.asarray(start.reward).std(axis=1).reshape(-1, *(1,) * (np.ndim(reward) - 1))
-    reward = np.asarray(reward)
-    return Course(np.asarray(share), (reward - reward[..., :1]) / sd)
+    mean = np.asarray(reward)
+    return Course(np.asarray(share), (mean - mean[..., :1]) / sd)
 
 
 def errors(measured: np.ndarray, foretold: np.ndarray, perfect: np.ndarray) -> dict[str, float]:
