@@ -73,7 +73,8 @@ def _log_prob_by_batch(log_prob, size: Static, state: State, x: Array) -> Array:
 
 
 def _init_standardised(init, key, x):
-    shift, scale = x.mean(axis=0), x.std(axis=0)
+    shift = x.mean(axis=0)
+    scale = jnp.where(jnp.ptp(x, axis=0) > 0, x.std(axis=0), 1.0)  # a coordinate that never varies is only shifted
     return Standardised(shift, scale, init(key, jax.vmap(lambda row: (row - shift) / scale)(x)))
 
 

@@ -113,6 +113,15 @@ def test_from_scratch_takes_its_example_points_from_the_training_data_by_weight(
     assert_mean(np.stack([state.shift for state in states]), [0.9])
 
 
+def test_a_coordinate_that_never_varies_is_only_shifted():
+    x = points(0, n=60).x.at[:, 1].set(5.0)
+    model = standardised(gaussian())
+    state = model.init(jax.random.key(0), x)
+    assert state.scale[1] == 1 and abs(state.shift[1] - 5) < 1e-5 and state.scale[0] != 1
+    fitted = model.fit(jax.random.key(1), state, uniform(x))
+    assert np.abs(model.sample(jax.random.key(2), fitted, 100)[:, 1] - 5).max() < 0.01  # the ridge's sd is 0.001
+
+
 def test_what_has_no_density_has_none_when_wrapped():
     model = ddpm()
     assert {wrapped.log_prob for wrapped in (batched(model, 8), standardised(model), from_scratch(model))} == {None}
