@@ -60,6 +60,21 @@ def test_real_samples_of_their_own_come_in_at_their_share():
     assert (known[:, 3] > 0.1).all()
 
 
+def test_what_the_model_alone_has_comes_to_stay():
+    """The model's best samples are better than any real one: the limit is where a long course ends."""
+    reward, label = np.array([0.0, 0.0, 4.0]), np.array([0, 0, 1])
+    real = {"real_reward": np.array([0.0, 1.0]), "real_label": np.array([0, 0])}
+    found = forecast(reward, label, k=4, lam=4.0, generations=400, **real)
+    assert found.winner == 1 and found.limit_share[1] > 0.5
+    np.testing.assert_allclose(found.limit_share, found.share[-1], atol=1e-4)  # float32
+
+
+def test_nobody_chooses_among_one():
+    reward, label = three_classes(30)
+    course = forecast(reward, label, k=1, lam=np.inf, generations=2)
+    np.testing.assert_allclose(course.limit_share, course.share[0], rtol=1e-5)
+
+
 def test_half_life_is_read_off_a_geometric_decay():
     """K = ∞: the worse of two levels shrinks by e^−Δ relative to the better: P_t = P / (P + (1 − P) e^{Δt})."""
     gap = 0.3
@@ -93,6 +108,8 @@ def test_the_required_share_knows_all_and_nothing():
     common = {"k": 2, "generations": 2}
     assert required_real_share(reward, label, keep=(2, 0.01), **common)[:2] == (0.0, np.inf)
     assert np.isnan(required_real_share(reward, label, keep=(0, 0.6), **common).share)
+    own = forecast(reward, label, lam=0.0, **common).share[0]  # a floor that real data alone just keep
+    assert required_real_share(reward, label, keep=(0, float(own[0])), **common).share > 0.9
 
 
 def test_bands_cover_the_truth_as_often_as_they_say():
@@ -164,6 +181,10 @@ GOOD = {"k": 2, "lam": 1.0, "generations": 1}
         (lambda: forecast(np.zeros(2), real_label=np.zeros(2, int), **GOOD), "real_label is given without"),
         (lambda: forecast(np.zeros(2), k=0.5, lam=1.0, generations=1), "k=0.5 is not a group size"),
         (lambda: forecast(np.zeros(2), k=2, lam=-1.0, generations=1), "lam=-1.0 is not a ratio"),
+        (
+            lambda: forecast(np.zeros(2), np.zeros(2, int), real_reward=np.zeros(2), **GOOD),
+            "one of label and real_label",
+        ),
         (lambda: bootstrap(jax.random.key(0), np.zeros(2), num=1, **GOOD), "num=1 resamples"),
         (lambda: bootstrap(jax.random.key(0), np.zeros(2), level=1.0, **GOOD), "level=1.0"),
         (lambda: required_real_share(np.zeros(2), k=2, generations=1), "say what is to be kept"),

@@ -16,8 +16,11 @@ def bootstrap(
 ) -> tuple[Forecast, Forecast]:
     """The lower and upper ends of bands around `forecast`, by `num` resamples of the samples, with replacement.
 
-    A band holds the middle `level` of the resamples, number by number. It tells of the samples' randomness alone. The
-    model's samples and the real ones are drawn anew separately; `options` are the arguments of `forecast`.
+    A band holds the middle `level` of the resamples, number by number. It tells of the samples' randomness alone, and
+    less of it as the course comes to rest on the few best samples, since none is better than those at hand: with 500
+    Gaussian rewards and K = 4, bands of 90 % held the truth of E[r] in 91, 70 and 12 % of trials at generations 1, 4
+    and 8 of the pure loop, in 89, 83 and 64 % at λ = 1, and that of class shares in 79 to 88 %.
+    The model's samples and the real ones are drawn anew separately; `options` are the arguments of `forecast`.
 
     Raises:
         ValueError: as `forecast`, or where `num` < 2 or `level` is outside (0, 1).

@@ -20,7 +20,7 @@ class Forecast(NamedTuple):
     effective_classes: Array  # [generations + 1], e^entropy: so many even classes have that entropy
     kl: Array  # [generations + 1], KL(p_t ‖ p_ref), nats; where real samples are given that of the class shares
     half_life: Array  # [classes], generations until half the first share is left; inf where it never is
-    winner: Array  # [], the class with the largest share in the limit
+    winner: Array  # [], the class with the largest share in the limit; −1 where that is NaN
     limit_share: Array  # [classes]; NaN where the limit is not found in `theory.mixed_limit`'s steps
     limit_reward_mean: Array  # []
 
@@ -99,14 +99,15 @@ def predicted(static: Static, problem: Problem) -> Forecast:
         effective_classes=jnp.exp(spread),
         kl=kl,
         half_life=jax.vmap(_half_life, in_axes=1)(share),
-        winner=jnp.argmax(limit_share),
+        winner=jnp.where(jnp.isnan(limit_share).any(), -1, jnp.argmax(limit_share)),
         limit_share=limit_share,
         limit_reward_mean=end @ problem.reward,
     )
 
 
 def _kl(p: Array, q: Array) -> Array:
-    return jnp.sum(jnp.where(p > 0, p * jnp.log(jnp.where(p > 0, p, 1.0) / q), 0.0))
+    ratio = jnp.where(p > 0, p, 1.0) / jnp.where(p > 0, q, 1.0)  # finite where there is no mass: derivatives too
+    return jnp.sum(jnp.where(p > 0, p * jnp.log(ratio), 0.0))
 
 
 def _half_life(share: Array) -> Array:

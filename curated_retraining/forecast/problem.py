@@ -52,6 +52,8 @@ def pose(
     require("k", k, lambda k: k >= 1, "is not a group size: take a number of at least 1, or inf")
     require("lam", lam, lambda v: v >= 0, "is not a ratio #curated / #real: take a number of at least 0, or inf")
     require("temperature", temperature, lambda t: t >= 0, "is not a temperature: take a number of at least 0")
+    if real_reward is not None and (label is None) != (real_label is None):
+        raise ValueError("one of label and real_label is given: the model and the real data need both or none")
     rewards, labels = _row("reward", reward), _labels("label", label, np.shape(reward))
     n = rewards.shape[0]
     p_0 = p_ref = jnp.full(n, 1 / n, rewards.dtype)
@@ -97,15 +99,17 @@ def limit(static: Static, problem: Problem) -> Array:
         problem.reward,
         k=problem.k,
         lam=jnp.where(pure, 0.0, problem.lam),  # the pure loop has a limit of its own, and is slow to reach
+        p_0=problem.p_0,
         temperature=problem.temperature,
         reward_range=static.reward_range,
     )
-    return jnp.where(pure, theory.pure_limit(problem.p_0, problem.reward), mixed)
+    alone = jnp.where(jnp.asarray(problem.k) == 1, problem.p_0, theory.pure_limit(problem.p_0, problem.reward))
+    return jnp.where(pure, alone, mixed)  # with K = 1 nobody chooses
 
 
 def shares(static: Static, problem: Problem, p: Array) -> Array:
     """The mass of each class, `[s]` -> `[classes]`."""
-    return jnp.zeros(static.classes, p.dtype).at[problem.label].add(p)
+    return theory.sums(problem.label, p, static.classes)
 
 
 def entropy(share: Array) -> Array:

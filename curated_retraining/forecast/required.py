@@ -50,12 +50,14 @@ def required_real_share(
 def _required(static: Static, problem: Problem, label, floor, entropy_floor) -> Array:
     """The smallest real share from which on the class `label` and the entropy keep their floors."""
 
+    rounding = 64 * jnp.finfo(problem.p_0.dtype).eps  # a floor may be what there is
+
     def margin(share):
         """By how much they are kept in the worst generation."""
         mixed = problem._replace(lam=(1 - share) / share)
         share_of_class = course(static, mixed, partial(shares, static, mixed))[1:]
         worst = jax.vmap(entropy)(share_of_class).min()
-        return jnp.minimum(share_of_class[:, label].min() - floor, worst - entropy_floor)
+        return jnp.minimum(share_of_class[:, label].min() - floor, worst - entropy_floor) + rounding
 
     def halve(_, ends):
         low, high = ends
@@ -64,7 +66,7 @@ def _required(static: Static, problem: Problem, label, floor, entropy_floor) -> 
         return jnp.where(kept, low, middle), jnp.where(kept, middle, high)
 
     grid = jnp.linspace(0.0, 1.0, GRID, dtype=problem.p_0.dtype)
-    fails = jax.lax.map(margin, grid, batch_size=CHUNK) < 0
+    fails = ~(jax.lax.map(margin, grid, batch_size=CHUNK) >= 0)  # NaN keeps nothing
     last = jnp.max(jnp.where(fails, jnp.arange(GRID), -1))
     ends = grid[jnp.maximum(last, 0)], grid[jnp.minimum(last + 1, GRID - 1)]
     _, found = jax.lax.fori_loop(0, 16, halve, ends)

@@ -12,6 +12,7 @@ from curated_retraining.theory.bounds import (
 )
 from curated_retraining.theory.crowds import crowd_potential, pluralistic_limit
 from curated_retraining.theory.dynamics import curated_share, mixed_limit, pure_limit, retrain, trajectory
+from curated_retraining.theory.nodes import sums
 from curated_retraining.theory.operator import crowd_operator, k_way_operator, k_way_ratio
 from curated_retraining.theory.pure import kl_to_pure_limit, reward_gain, two_level_map
 from curated_retraining.theory.tilt import condensed_mass, implied_rlhf, rlhf_optimum, tilt_limit
@@ -37,6 +38,7 @@ __all__ = [
     "reward_gain",
     "reward_increment_bound",
     "rlhf_optimum",
+    "sums",
     "tail_rate",
     "tilt_limit",
     "trajectory",

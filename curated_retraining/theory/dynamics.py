@@ -93,12 +93,13 @@ def mixed_limit(
     *,
     k: Array | float,
     lam: Array | float,
+    p_0: Array | None = None,
     temperature: Array | float = 1.0,
     users: Array | None = None,
     reward_range: float = 100.0,
     max_steps: int = 10_000,
 ) -> Array:
-    """The limit of the loop with real data from p_0 = p_ref, `[s]`, by iteration until it stands still.
+    """The limit of the loop with real data, `[s]`, by iteration until it stands still; from p_0 = p_ref by default.
 
     For λ < 1 / (K − 1) the step contracts total variation by ηK < 1, so the fixed point is unique. It has stood still
     where the last step moved no probability by more than its rounding, (32 + √s) ε of itself with ε the rounding unit;
@@ -129,7 +130,8 @@ def mixed_limit(
         return _retrain(operator, p, k, share, p_ref) - p
 
     def solve(residual, begin):
-        return follow(lambda p: p + residual(p), begin, eps * jax.lax.stop_gradient(p_ref))  # p may go on vanishing
+        floor = eps * jax.lax.stop_gradient(p_ref + begin)  # what has all but gone may go on vanishing
+        return follow(lambda p: p + residual(p), begin, floor)
 
     def neumann(linear, y):
         return follow(lambda x: x + linear(x) - y, -y, jnp.abs(y).max())
@@ -137,7 +139,7 @@ def mixed_limit(
     def tangent_solve(linear, y):
         return jax.lax.custom_linear_solve(linear, y, neumann, transpose_solve=neumann)
 
-    return jax.lax.custom_root(residual, p_ref, solve, tangent_solve)
+    return jax.lax.custom_root(residual, p_ref if p_0 is None else p_0, solve, tangent_solve)
 
 
 def _retrain(operator, p, k, share, p_ref):

@@ -5,6 +5,7 @@ in a strip of half-width π/2 around the real line, twelve times a cell's half-w
 has an error of order 25^−6, relative to the function's size there.
 """
 
+import math
 from collections.abc import Callable
 
 import jax.numpy as jnp
@@ -35,7 +36,7 @@ def on_nodes(gap: Array, reward_range: float) -> tuple[Array, Callable[[Array], 
     def spread(p):
         moments, power = [], p
         for _ in range(ORDER):  # one scatter a power is faster than one of rows
-            moments.append(jnp.zeros(cells, p.dtype).at[cell].add(power))
+            moments.append(sums(cell, power, cells))
             power = power * place
         return (jnp.stack(moments, axis=-1) @ to_powers).ravel()
 
@@ -47,3 +48,13 @@ def on_nodes(gap: Array, reward_range: float) -> tuple[Array, Callable[[Array], 
         return found
 
     return nodes, spread, at_points
+
+
+def sums(index: Array, values: Array, num: int) -> Array:
+    """Σ of the `values` `[s]` at each of `num` indices, `[num]`.
+
+    By way of √s partial sums: added one by one, a million float32 are off by as much as 1 %.
+    """
+    parts = math.isqrt(values.shape[0])
+    part = jnp.arange(values.shape[0]) % parts
+    return jnp.zeros((parts, num), values.dtype).at[part, index].add(values).sum(axis=0)
