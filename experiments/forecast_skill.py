@@ -4,6 +4,7 @@ python -m experiments.forecast_skill --data=ring --model=gmm
 """
 
 import csv
+import io
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ from jax.tree_util import Partial
 import curated_retraining as cr
 from curated_retraining import figures, forecast
 from curated_retraining.data import cumulative, draw_index
+from curated_retraining.driver import claimed, write
 from curated_retraining.types import Array, LoopState, Model
 from experiments import common
 from experiments.gmm import RING
@@ -48,18 +50,14 @@ class Course(NamedTuple):
 
 def main() -> None:
     """Plays each model on each target, and leaves the table and the figures in `--out`."""
-    rows = []
-    for data in FLAGS.data:
-        for model in FLAGS.model:
-            folder = Path(FLAGS.out) / f"{data}-{model}"
-            rows += judge(TARGETS[data], data, model, folder)
-            print(table(rows))
-    path = Path(FLAGS.out) / "skill.csv"
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
-    print(f"results in {FLAGS.out}: skill.csv and, for each run, metrics.csv, checkpoints/ and figures/")
+    out, rows = Path(FLAGS.out), []
+    with claimed(out.absolute(), common.settings() | {"data": FLAGS.data}):
+        for data in FLAGS.data:
+            for model in FLAGS.model:
+                rows += judge(TARGETS[data], data, model, out / f"{data}-{model}")
+                print(table(rows))
+        write(out / "skill.csv", as_csv(rows))
+    print(f"results in {out}: skill.csv and, for each run, metrics.csv, checkpoints/ and figures/")
 
 
 def judge(target: Target, data: str, model: str, folder: Path) -> list[dict[str, Any]]:
@@ -208,6 +206,15 @@ def errors(measured: np.ndarray, foretold: np.ndarray, perfect: np.ndarray) -> d
         "bias": np.abs((measured - foretold)[:, 1:].mean(axis=0)).mean(),
         "bias_perfect": np.abs(off.mean(axis=0)).mean(),
     }
+
+
+def as_csv(rows: list[dict[str, Any]]) -> str:
+    """The rows as CSV."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, rows[0], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
 
 
 def table(rows: list[dict[str, Any]]) -> str:

@@ -97,7 +97,7 @@ def _norm(cells, filled, logarithmic):
     low, high = shown.min(), shown.max()
     if low == high:
         low, high = low - 0.5, high + 0.5  # a scale needs two ends
-    return LogNorm(low, high) if logarithmic and high > 4 * low else Normalize(low, high)
+    return LogNorm(low, high) if logarithmic and high > 4 * low > 0 else Normalize(low, high)
 
 
 def _edges(centres):

@@ -171,22 +171,36 @@ def generation(
     state: LoopState,
 ) -> tuple[LoopState, dict[str, Array]]:
     """One retraining of every cell, `[lams × seeds, ...]`; a seed has the same keys under every λ."""
-    _, pool_size, k = sizes.value
     lams, seeds = grid
 
     def of(cell):
         lam, seed, state = cell
-        step = cr.retraining(
-            model,
-            reward=reward,
-            curate=cr.k_way(k, cr.luce(temperature)),
-            mixing=cr.with_real(lam),
-            pool_size=pool_size,
-            metrics=observe,
-        )
-        return step(_keys(seed)[2], state)
+        return retrained(sizes, model, reward, observe, temperature, lam, seed, state)
 
     return jax.lax.map(of, (jnp.repeat(lams, len(seeds)), jnp.tile(seeds, len(lams)), state))
+
+
+def retrained(
+    sizes: Static,
+    model: Model,
+    reward: Reward,
+    observe: Metrics,
+    temperature: Array | float,
+    lam: Array,
+    seed: Array,
+    state: LoopState,
+) -> tuple[LoopState, dict[str, Array]]:
+    """One retraining of one cell; its reward, temperature and λ = #curated / #real may all be traced."""
+    _, pool_size, k = sizes.value
+    step = cr.retraining(
+        model,
+        reward=reward,
+        curate=cr.k_way(k, cr.luce(temperature)),
+        mixing=cr.with_real(lam),
+        pool_size=pool_size,
+        metrics=observe,
+    )
+    return step(_keys(seed)[2], state)
 
 
 def _keys(seed: Array) -> PRNGKey:
