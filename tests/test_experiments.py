@@ -67,8 +67,6 @@ def test_the_same_command_finds_itself_complete_and_another_is_refused(finished)
         (["--k=1"], "k"),
         (["--lam=1,-1"], "lam"),
         (["--pool=402"], "--pool=402"),
-        (["--gamma=nan"], "gamma"),
-        (["--label=8"], "--label=8"),
         (["--out=/proc/none"], "/proc/none"),
         (["--gamma=1e4"], "gamma"),
     ],

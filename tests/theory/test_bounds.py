@@ -172,6 +172,16 @@ def test_the_tail_rate_is_the_rate_seen():
     np.testing.assert_allclose(seen, theory.tail_rate(k=k, gap=gap), rtol=1e-6)
 
 
+def test_beside_a_full_top_every_level_shrinks_at_the_tail_rate_of_its_gap(instances):
+    """With all but 5e-12 of the mass at the top, for gaps ≤ 20 and K ≥ 2.5: the rest adds (5e-12)^(K − 1) to H."""
+    top = np.eye(POINTS)[instances.r.argmax(axis=1)]
+    full = instances._replace(p=np.where(top == 1, 1 - 1e-12 * (POINTS - 1), 1e-12))
+    ratio, rate = np.moveaxis(many(_ratio_and_rate, full), 1, 0)
+    below = (instances.r < -1e-6) & (instances.r > -20) & (instances.k[:, None] >= 2.5)
+    assert below.sum() > 2 * NUM
+    np.testing.assert_allclose(ratio[below], rate[below], rtol=2 * ACCURACY)
+
+
 def test_effective_k_bounds_the_ratio_and_is_reached(instances):
     ceiling = many(_effective_k, instances)
     ratio = many(_ratio, instances)
@@ -231,6 +241,12 @@ def _effective_k(p, r, k, lam):
 def _ratio(p, r, k, lam):
     del lam
     return theory.k_way_ratio(p, r, k)
+
+
+def _ratio_and_rate(p, r, k, lam):
+    del lam
+    gap = jnp.where(r < 0, -r, 1.0)
+    return jnp.stack([theory.k_way_ratio(p, r, k), theory.tail_rate(k=k, gap=gap)])
 
 
 def _course(p, r, k, lam):
