@@ -100,12 +100,14 @@ def _tilt(temperature, key, pool, reward):
 
 def _top_fraction(share, key, pool, reward):
     del key
-    best_first = -jnp.sort(-_single(reward))
-    quota = share * reward.shape[0]  # in points, not whole
+    n = pool.shape[0]
+    best_first, order = jax.lax.sort((-_single(reward), jnp.arange(n)), num_keys=1)
+    quota = share * n  # in points, not whole
     edge = best_first[jnp.ceil(quota).astype(int) - 1]
-    above, tied = (reward > edge), (reward == edge)
+    # Compared among what was sorted: XLA may compute `reward` a second time, rounded otherwise, and ties would break.
+    above, tied = (best_first < edge), (best_first == edge)
     kept = above + tied * (quota - above.sum()) / tied.sum()
-    return Dataset(pool, kept / quota)
+    return Dataset(pool, jnp.zeros_like(kept).at[order].set(kept / quota))
 
 
 def _threshold(least, key, pool, reward):

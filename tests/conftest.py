@@ -1,6 +1,11 @@
-"""What holds in every test: no key is used twice, no rank is promoted, nothing is cached on disk or shown."""
+"""What holds in every test: no key is used twice, no rank is promoted, nothing is cached on disk or shown.
+
+Most of the suite's time is compilation, so LLVM is told not to optimise: in the processes that tests start as well.
+"""
 
 import os
+
+os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_backend_optimization_level=0"
 
 import jax
 import numpy as np
