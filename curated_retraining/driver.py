@@ -45,6 +45,8 @@ def drive(
     cells: Cells,
     generations: int,
     every: int = 1,
+    keep: int | None = None,
+    unit: str = "generation",
 ) -> History:
     """Runs `generations` retrainings of all cells and returns their history, `[generations + 1, cells, ...]` a metric.
 
@@ -56,27 +58,27 @@ def drive(
         advance: state -> next state, report with a leading axis of cells.
         cells: the columns that tell the rows of one generation apart, such as `{"lam": 1.0, "seed": 0}`.
         every: generations between two checkpoints.
+        keep: how many of the newest checkpoints stay; all by default.
+        unit: what the progress bar calls a generation.
 
     Raises:
         RunError: where the folder is not writable, in use or another run's, a checkpoint is damaged, or a metric is
             not finite. What was there stays as it was.
     """
     folder = Path(folder).absolute()
-    with claimed(folder, settings), _checkpoints(folder / "checkpoints") as manager:
+    with claimed(folder, settings), _checkpoints(folder / "checkpoints", keep) as manager:
         restored = _restored(manager, jax.eval_shape(begin))
         state, history = restored or (None, {})
         done = len(next(iter(history.values()), ()))
         if done > generations:
-            tqdm.write(f"{folder} is complete: {generations} generations")
+            tqdm.write(f"{folder} is complete: {generations} {unit}s")
         else:
             with ThreadPoolExecutor(1) as beside:  # compiles what comes next while generation 0 compiles and runs
                 compiling = beside.submit(_compile, advance, jax.eval_shape(begin))
                 state = _run_once(begin) if state is None else state
                 program = compiling.result()
             rows = [history] if history else []
-            for generation in tqdm(
-                range(done, generations + 1), initial=done, total=generations + 1, unit="generation"
-            ):
+            for generation in tqdm(range(done, generations + 1), initial=done, total=generations + 1, unit=unit):
                 state, report = program(advance, state)
                 rows.append({name: np.asarray(value)[None] for name, value in report.items()})
                 _require_finite(rows[-1], generation, cells)
@@ -87,6 +89,19 @@ def drive(
                     write(folder / "metrics.csv", table(history, cells))
         write(folder / "metrics.csv", table(history, cells))
         return history
+
+
+def newest(folder: str | os.PathLike, begin: Partial) -> State:
+    """The state in the newest checkpoint of a run in `folder` that began with `begin`.
+
+    Raises:
+        RunError: where there is none, or it is damaged.
+    """
+    with _checkpoints(Path(folder).absolute() / "checkpoints") as manager:
+        restored = _restored(manager, jax.eval_shape(begin))
+    if restored is None:
+        raise RunError(f"{folder} holds no checkpoint: run it first")
+    return restored[0]
 
 
 def table(history: History, cells: Cells) -> str:
@@ -172,12 +187,14 @@ def _versions() -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def _checkpoints(folder: Path) -> Iterator[ocp.CheckpointManager]:
+def _checkpoints(folder: Path, keep: int | None = None) -> Iterator[ocp.CheckpointManager]:
     logger = logging.getLogger("absl")  # Orbax tells of every save
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
-        options = ocp.CheckpointManagerOptions(cleanup_tmp_directories=True, enable_async_checkpointing=False)
+        options = ocp.CheckpointManagerOptions(
+            max_to_keep=keep, cleanup_tmp_directories=True, enable_async_checkpointing=False
+        )
         with ocp.CheckpointManager(folder, options=options) as manager:
             yield manager
     finally:

@@ -17,7 +17,7 @@ class Trained(NamedTuple):
     params: State
     average: State  # exponential moving average of `params`: what samples and densities use
     optimizer: State
-    event: Array  # [*event], zeros: the shape and dtype of a point
+    event: Array  # [*event], zeros: the shape and dtype of a point, of each leaf where a point has several
 
 
 class Trainer(NamedTuple):
@@ -51,6 +51,7 @@ def trained(
         carry_optimizer: whether the optimiser's state passes from one fit to the next or is reset.
         optimizer: in place of clipped Adam; `learning_rate` and `clip` are then unused.
 
+    The points may be a pytree of arrays with one leading axis, such as images and their labels.
     A fit starts from the parameters (not the average) of the last one; wrap the model in `from_scratch` for the other.
     """
     if steps < 1 or batch_size < 1:
@@ -63,7 +64,8 @@ def trained(
 
     def init(key, x):
         params = init_params(key, x)
-        return Trained(params, params, optimizer.init(params), jnp.zeros_like(x[0]))
+        event = jax.tree.map(lambda leaf: jnp.zeros_like(leaf[0]), x)
+        return Trained(params, params, optimizer.init(params), event)
 
     def fit(key, state, data):
         sums = cumulative(data.weight)
@@ -71,7 +73,8 @@ def trained(
         def step(state, inputs):
             key, t = inputs
             batch_key, loss_key = jax.random.split(key)
-            batch = data.x[draw_index(batch_key, sums, batch_size)]
+            rows = draw_index(batch_key, sums, batch_size)
+            batch = jax.tree.map(lambda leaf: leaf[rows], data.x)
             gradient = jax.grad(loss, argnums=1)(loss_key, state.params, batch)
             updates, moments = optimizer.update(gradient, state.optimizer, state.params)
             params = optax.apply_updates(state.params, updates)

@@ -1,8 +1,4 @@
-"""Metrics: what a generation reports of itself, `Generation -> dict`.
-
-Each describes the pool, the samples of the model before its refit. `join` puts several together. Numbers and short
-vectors become columns of `metrics.csv`; larger arrays stay in the history.
-"""
+"""What a pool is worth: moments of its reward, shares of its labels, divergences from real points."""
 
 from collections.abc import Callable, Sequence
 

@@ -1,0 +1,157 @@
+"""Training and sampling steps of the cpu-preset U-Net, each timed against PyTorch: prints a markdown table.
+
+Both sides run the same network (weights are copied over and outputs compared) on 32×32×3 images in batches of 128:
+flow matching with Adam, clipping and an average, and Euler steps from noise, on all cores, in one process and by turns.
+The PyTorch side is what its users write: an eager loop, `torch.no_grad`, default threads, in the faster of its two
+memory formats. Compilation is reported apart.
+"""
+
+import argparse
+import copy
+import importlib
+import math
+import os
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import curated_retraining as cr
+from benchmarks import torch_unet
+from benchmarks.step import row, seconds
+from curated_retraining.models.flow_matching import euler
+from curated_retraining.networks import unet
+from curated_retraining.networks.mlp import time_features
+
+SHAPE, BATCH, STEPS, POINTS = (32, 32, 3), 128, 10, 512
+RATE, CLIP, EMA = 2e-4, 1.0, 0.999
+NETWORK = unet.cpu()
+
+
+class Side(NamedTuple):
+    """One implementation: `STEPS` steps of each kind a call; its calls return when the work is done."""
+
+    fit: Callable[[int], Any]  # seed -> what `sample` needs
+    sample: Callable[[int, Any], Any]  # seed, that -> images, [BATCH, *SHAPE] in the order of its library
+
+
+def main() -> None:
+    """Prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=7, help="timed calls of each side; medians are shown")
+    repeats = parser.parse_args().repeats
+    torch: Any = importlib.import_module("torch")
+
+    x = np.random.default_rng(0).uniform(-1, 1, (POINTS, *SHAPE)).astype(np.float32)
+    params = untied(NETWORK)
+    twin = Twin(torch, params)
+    num = sum(leaf.size for leaf in jax.tree.leaves(params))
+    assert num == sum(values.numel() for values in twin.network.parameters())
+    print(f"{num:,} parameters on both sides, outputs differ by {difference(torch, params, twin, x):.0e} of their sd\n")
+
+    formats = [torch.contiguous_format, torch.channels_last]
+    sides = [ours(x), *(twin.side(x, memory) for memory in formats)]
+    calls = np.array([[one_call(side, seed) for side in sides] for seed in range(repeats + 1)])
+    first, rest = calls[0], np.median(calls[1:], axis=0)  # the first call compiles
+    best = 1 + int(np.argmin(rest[1:].sum(axis=1)))
+    fit, sample = 1e3 * rest[[0, best]].T / STEPS
+
+    print(f"jax {jax.__version__}, torch {torch.__version__}, {os.cpu_count()} cores, medians of {repeats}; ", end="")
+    print(f"PyTorch in {str(formats[best - 1]).removeprefix('torch.')}\n")
+    print("| | ours | PyTorch | ratio |\n| --- | --- | --- | --- |")
+    print(row(f"training step of {BATCH}, ms", fit))
+    print(row(f"sampling step of {BATCH}, ms", sample))
+    print(f"\nCompilation, once a process: {first[0].sum() - rest[0].sum():.1f} s.")
+
+
+def ours(x: np.ndarray) -> Side:
+    """The steps by this library."""
+    settings = {"batch_size": BATCH, "learning_rate": RATE, "clip": CLIP, "ema": EMA}
+    model = cr.flow_matching(NETWORK, solver=euler, sample_steps=STEPS, steps=STEPS, **settings)
+    real = cr.uniform(jnp.asarray(x))
+    begin = model.init(jax.random.key(0), real.x)
+    fit, sample = jax.jit(model.fit), jax.jit(model.sample, static_argnums=2)
+    return Side(
+        lambda seed: jax.block_until_ready(fit(jax.random.key(seed), begin, real)),
+        lambda seed, state: jax.block_until_ready(sample(jax.random.key(seed), state, BATCH)),
+    )
+
+
+class Twin:
+    """The same network with the same weights, and its steps, in eager PyTorch."""
+
+    def __init__(self, torch: Any, params: Any):
+        self.torch = torch
+        self.network = torch_unet.network(torch, NETWORK, SHAPE)
+        for name, values in self.network.named_parameters():
+            values.data.copy_(torch.tensor(torch_unet.copied(params, name, values.dim())))
+
+    def features(self, time: Any) -> Any:
+        """`time_features`."""
+        torch = self.torch
+        angle = 2 * math.pi * time[:, None] * 2.0 ** torch.linspace(-1, 5, 16)
+        return torch.cat([angle.sin(), angle.cos()], dim=-1)
+
+    def side(self, points: np.ndarray, memory_format: Any) -> Side:
+        """Steps of training and sampling in a memory format."""
+        torch = self.torch
+        x = torch.tensor(points).permute(0, 3, 1, 2).contiguous(memory_format=memory_format)
+
+        def fit(seed):
+            torch.manual_seed(seed)
+            network = copy.deepcopy(self.network).to(memory_format=memory_format)
+            average = copy.deepcopy(network).requires_grad_(False)
+            optimizer = torch.optim.Adam(network.parameters(), lr=RATE)
+            for t in range(STEPS):
+                batch = x[torch.randint(len(x), (BATCH,))]
+                noise = torch.randn_like(batch)
+                time = torch.rand(BATCH)
+                between = torch.lerp(noise, batch, time[:, None, None, None])
+                optimizer.zero_grad()
+                torch.nn.functional.mse_loss(network(between, self.features(time)), batch - noise).backward()
+                torch.nn.utils.clip_grad_norm_(network.parameters(), CLIP)
+                optimizer.step()
+                with torch.no_grad():
+                    pairs = list(average.parameters()), list(network.parameters())
+                    torch._foreach_lerp_(*pairs, 1 - min(EMA, (1 + t) / (10 + t)))
+            return average
+
+        @torch.no_grad()
+        def sample(seed, network):
+            torch.manual_seed(seed)
+            x = torch.randn(BATCH, SHAPE[-1], *SHAPE[:2]).contiguous(memory_format=memory_format)
+            for index in range(STEPS):
+                x = x + network(x, self.features(torch.tensor([index / STEPS]))) / STEPS
+            return x
+
+        return Side(fit, sample)
+
+
+def untied(network: unet.UNet) -> Any:
+    """Parameters with noise, so that no layer is zero and every weight matters."""
+    params = jax.jit(network.init)(jax.random.key(0), jnp.zeros((1, *SHAPE)), time_features(jnp.zeros(1)))
+    rng = np.random.default_rng(0)
+    return jax.tree.map(lambda leaf: leaf + rng.normal(0, 0.05, leaf.shape).astype(np.float32), params)
+
+
+def difference(torch: Any, params: Any, twin: Twin, x: np.ndarray) -> float:
+    """The largest difference between the outputs of both sides, in standard deviations of the output."""
+    images, time = x[:8], np.linspace(0, 1, 8, dtype=np.float32)
+    mine = np.asarray(jax.jit(NETWORK.apply)(params, images, time_features(jnp.asarray(time))))
+    with torch.no_grad():
+        other = twin.network(torch.tensor(images).permute(0, 3, 1, 2).contiguous(), twin.features(torch.tensor(time)))
+    away = float(np.max(np.abs(mine - other.permute(0, 2, 3, 1).numpy())) / mine.std())
+    assert away < 1e-3, f"the two networks differ by {away} standard deviations: they are not the same"
+    return away
+
+
+def one_call(side: Side, seed: int) -> tuple[float, float]:
+    """Seconds to train and seconds to sample, `STEPS` steps each."""
+    fitted, fit_seconds = seconds(lambda: side.fit(seed))
+    return fit_seconds, seconds(lambda: side.sample(seed, fitted))[1]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+"""3×3 convolutions whose gradients are fast inside loops on CPUs too."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax.linen.dtypes import promote_dtype
+from jax import Array, lax
+from jax.typing import DTypeLike
+
+
+class Conv(nn.Module):
+    """A 3×3 convolution with a bias, `[n, h, w, c] -> [n, h, w, out]`, zeros beyond the border.
+
+    It computes in `dtype` (that of `x` and the parameters where None) from parameters of float32.
+    """
+
+    out: int
+    kernel_init: nn.initializers.Initializer = nn.initializers.he_normal()
+    dtype: DTypeLike | None = None
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        kernel = self.param("kernel", self.kernel_init, (3, 3, x.shape[-1], self.out))
+        bias = self.param("bias", nn.initializers.zeros, (self.out,))
+        x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
+        return self.apply_kernel(x, kernel) + bias[None, None, None]
+
+    @nn.nowrap
+    def apply_kernel(self, x: Array, kernel: Array) -> Array:
+        """The convolution itself."""
+        return convolve(x, kernel)
+
+
+class UpConv(Conv):
+    """`Conv` of an image in which each pixel was doubled both ways: `[n, h, w, c] -> [n, 2h, 2w, out]`."""
+
+    @nn.nowrap
+    def apply_kernel(self, x: Array, kernel: Array) -> Array:
+        """The convolution of the doubled image."""
+        return convolve_doubled(x, kernel)
+
+
+@jax.custom_vjp
+def convolve(x: Array, kernel: Array) -> Array:
+    """Cross-correlation of `x` `[n, h, w, c]` with a `kernel` `[k, k, c, out]`, ⌊k / 2⌋ zeros beyond each border.
+
+    `[n, h, w, out]` where k is odd, `[n, h + 1, w + 1, out]` where it is even.
+    XLA:CPU runs a convolution by its fast library only where the dimensions come in the order of this one. Outside
+    loops it reorders the two convolutions of the gradient by itself, within `lax.scan` it does not and takes up to 50
+    times as long; so on a CPU they are written in that order here. Other backends take the gradient of their own.
+    """
+    return _convolution(x, kernel)
+
+
+def convolve_doubled(x: Array, kernel: Array) -> Array:
+    """`convolve` of `x` with each pixel doubled both ways and a 3×3 kernel, at 4/9 of the products.
+
+    Of the three rows that a row of the result reads, two are the same row of `x`: so a kernel of two rows will do, one
+    for the even and another for the odd rows of the result, and as much for columns.
+    """
+    n, h, w, _ = x.shape
+    out = kernel.shape[-1]
+    halves = jnp.asarray(HALVES, kernel.dtype)
+    both = jnp.einsum("aip,bjq,pqco->ijcabo", halves, halves, kernel).reshape(2, 2, -1, 4 * out)
+    each = convolve(x, both).reshape(n, h + 1, w + 1, 2, 2, out)
+    rows = [jnp.stack([each[:, a : h + a, b : w + b, a, b] for b in (0, 1)], axis=3) for a in (0, 1)]
+    return jnp.stack(rows, axis=2).reshape(n, 2 * h, 2 * w, out)
+
+
+HALVES = np.array([[[1, 0, 0], [0, 1, 1]], [[1, 1, 0], [0, 0, 1]]])  # [odd row?, row of x, row of the kernel]
+
+
+def _forward(x, kernel):
+    return convolve(x, kernel), (x, kernel)
+
+
+def _backward(residuals, slope):
+    return lax.platform_dependent(*residuals, slope, cpu=_ordered_gradient, default=_gradient)
+
+
+convolve.defvjp(_forward, _backward)
+
+
+def _convolution(x, kernel):
+    return _correlate(x, kernel, [size // 2 for size in kernel.shape[:2]])
+
+
+def _gradient(x, kernel, slope):
+    return jax.vjp(_convolution, x, kernel)[1](slope)
+
+
+def _ordered_gradient(x, kernel, slope):
+    """The barriers keep XLA from folding the transposes and the border back into the convolutions."""
+    turned = lax.optimization_barrier(jnp.flip(kernel, (0, 1)).transpose(0, 1, 3, 2))
+    of_x = _correlate(slope, turned, [(size - 1) // 2 for size in kernel.shape[:2]])
+    rows = x.transpose(3, 1, 2, 0)  # channels are the examples of this convolution
+    taps = lax.optimization_barrier(slope.transpose(1, 2, 0, 3))
+    of_kernel = _correlate(lax.optimization_barrier(rows), taps, [size // 2 for size in kernel.shape[:2]])
+    return of_x, of_kernel.transpose(1, 2, 0, 3)
+
+
+def _correlate(x, kernel, border):
+    """XLA turns a convolution round, into a slow one, where the kernel is larger than the image without its border."""
+    both = [(side, side) for side in border]
+    if any(size > side for size, side in zip(kernel.shape[:2], x.shape[1:3], strict=True)):
+        x, both = lax.optimization_barrier(jnp.pad(x, [(0, 0), *both, (0, 0)])), [(0, 0), (0, 0)]
+    return lax.conv_general_dilated(x, kernel, (1, 1), both, dimension_numbers=("NHWC", "HWIO", "NHWC"))

@@ -1,0 +1,1 @@
+"""Curated retraining of a generator of images."""

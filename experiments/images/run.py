@@ -1,0 +1,227 @@
+"""The image experiment from its flags to its folder."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import app, flags
+from jax.tree_util import Partial
+
+import curated_retraining as cr
+from curated_retraining import datasets, pretrained
+from curated_retraining.datasets import Split
+from curated_retraining.driver import claimed, drive, newest
+from curated_retraining.pretrained import TrainedClassifier
+from curated_retraining.types import Array, Curator, Dataset, LoopState, Metrics, Model, Reward, Static, lift_all
+from experiments import common
+from experiments.images import generators, observed, report
+
+FLAGS = flags.FLAGS
+GAMMA = {"class_probability": 5.0, "confidence": 15.0}  # the paper's
+ROUNDS = 10  # of the training of generation 0, with a checkpoint after each
+JUDGED = 1000  # samples that such a round is judged by
+OF_GENERATION_ZERO = ("dataset", "data", "model", "preset", "coupling", "dtype", "first_steps")
+ELSEWHERE = ("data_dir", "npz", "download", "pretrained", "classifier", "inception", "chunk", "keep")
+
+
+def define() -> None:
+    """The flags; those of a loop begin with the defaults of the paper's image experiments."""
+    common.define("images", generations=10, rewards=list(GAMMA))
+    FLAGS.set_default("lam", ["inf", "0.5"])
+    FLAGS.set_default("seeds", 1)
+    flags.DEFINE_enum("dataset", "digits", list(generators.CPU), "the real images")
+    flags.DEFINE_string("data_dir", "data", "folder of CIFAR-10, in its binary or its Python release")
+    flags.DEFINE_bool("download", False, "fetch CIFAR-10 into --data_dir where it is not there")
+    flags.DEFINE_string("npz", None, "file of --dataset=npz, with x [n, h, w, c] and label [n]")
+    flags.DEFINE_integer("label", 0, "the class that reward `class_probability` likes", 0)
+    common.number("gamma", None, "γ, the scale of the reward (by default 5, or 15 for confidence)")
+    flags.DEFINE_enum("model", "flow_matching", ["flow_matching", "ddpm"], "what is retrained")
+    flags.DEFINE_enum("preset", "cpu", list(generators.PRESETS), "the network and the sizes")
+    flags.DEFINE_enum("coupling", "independent", list(generators.COUPLINGS), "of noise and images in flow matching")
+    flags.DEFINE_enum("dtype", "float32", ["float32", "bfloat16"], "what the generator computes in")
+    flags.DEFINE_integer("pool", None, "samples a generation, a multiple of K (by default as suits the preset)", 2)
+    flags.DEFINE_integer("steps", None, "optimiser steps of a refit (by default as suits the preset)", 1)
+    flags.DEFINE_integer("first_steps", None, f"the same for generation 0, a multiple of {ROUNDS}", ROUNDS)
+    flags.DEFINE_integer("reference", 5000, "real images that samples are compared with one by one, at most", 10)
+    flags.DEFINE_string("pretrained", None, "folder of generation 0, to share it between runs (in --out by default)")
+    flags.DEFINE_string("classifier", None, "file of the classifier, to share it between runs (in --out by default)")
+    flags.DEFINE_string("inception", None, "weights of Inception-v3 for the FID proper, pt_inception-2015-12-05.pth")
+    flags.DEFINE_integer("chunk", 500, "images that are drawn or judged at a time: memory grows with it", 1)
+    flags.DEFINE_integer("keep", 2, "newest checkpoints that stay", 1)
+
+
+def main() -> None:
+    """Runs what the flags say and leaves numbers, table and figures in `--out`."""
+    out, data = Path(FLAGS.out), _data()
+    settings = _settings(data)
+    with claimed(out.absolute(), settings):
+        classifier = _classifier(out, data)
+    reward = _reward(classifier, settings["gamma"])
+    later, rounds = (_model(data, settings[name] // of, of > 1) for name, of in (("steps", 1), ("first_steps", ROUNDS)))
+    observe = observed.build(
+        classifier.logits,
+        *_features(classifier),
+        data,
+        later,
+        reference=FLAGS.reference,
+        k=FLAGS.k,
+        chunk=FLAGS.chunk,
+    )
+    real = cr.uniform(jnp.asarray(data.train.x))
+    first = _pretrained(out, settings, Partial(generation, lift_all(rounds), reward, cr.everything(), observe), real)
+
+    lams = np.array([float(text) for text in FLAGS.lam])
+    seeds = FLAGS.seed + np.arange(FLAGS.seeds)
+    columns = jnp.asarray(np.repeat(lams, len(seeds)), jnp.float32), jnp.tile(jnp.asarray(seeds), len(lams))
+    curate = cr.k_way(FLAGS.k, cr.luce(FLAGS.temperature))
+    history = drive(
+        out,
+        settings,
+        Partial(generation_zero, Static(len(columns[0])), first),
+        Partial(generation, lift_all(later), reward, curate, observe, Static(settings["pool"]), real, columns),
+        cells=[{"lam": lam, "seed": int(seed)} for lam in FLAGS.lam for seed in seeds],
+        generations=FLAGS.generations,
+        every=FLAGS.every,
+        keep=FLAGS.keep,
+    )
+    report.write(
+        out,
+        history,
+        observed.judge(reward, classifier.logits, data.train.x, FLAGS.chunk),
+        data.train.names,
+        lams=FLAGS.lam,
+        k=FLAGS.k,
+        temperature=FLAGS.temperature,
+        liked=FLAGS.label if FLAGS.reward == "class_probability" else None,
+    )
+
+
+def generation_zero(cells: Static, model: Any) -> LoopState:
+    """The pretrained `model` before its first retraining, `[cells, ...]`."""
+    return _in_cells(cells.value, LoopState(jnp.zeros((), jnp.int32), model, (), ()))
+
+
+def generation(
+    model: Model,
+    reward: Reward,
+    curate: Curator,
+    observe: Metrics,
+    pool_size: Static,
+    real: Dataset,
+    columns: tuple[Array, Array],
+    state: LoopState,
+) -> tuple[LoopState, dict[str, Array]]:
+    """One retraining of every cell, `[cells, ...]`, a λ = #curated / #real and a seed each.
+
+    The memory of the loop is the real data, always the same: they are an argument here and no part of the state, so
+    that no checkpoint holds them.
+    """
+
+    def of(cell):
+        (lam, seed), state = cell
+        step = cr.retraining(
+            model,
+            reward=reward,
+            curate=curate,
+            mixing=cr.with_real(lam),
+            pool_size=pool_size.value,
+            metrics=observe,
+        )
+        state, report = step(jax.random.key(seed), state._replace(memory=real))
+        return state._replace(memory=()), report
+
+    return jax.lax.map(of, (columns, state))
+
+
+def untrained(init: Any, x: Array) -> LoopState:
+    """The generator as it starts, in one cell."""
+    return _in_cells(1, LoopState(jnp.zeros((), jnp.int32), init(jax.random.key(0), x), (), ()))
+
+
+def _in_cells(num: int, state: LoopState) -> LoopState:
+    return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (num, *leaf.shape)), state)
+
+
+def _pretrained(out: Path, settings: dict[str, Any], round_of: Partial, real: Dataset) -> Any:
+    """The generator trained in `--pretrained`, or read from there: a loop of λ = 0, real images alone."""
+    folder = Path(FLAGS.pretrained) if FLAGS.pretrained else out / "generation_0"
+    model = round_of.args[0]
+    begin = Partial(untrained, model.init, real.x[:2])
+    advance = Partial(round_of.func, *round_of.args, Static(JUDGED), real, (jnp.zeros(1), jnp.zeros(1, int)))
+    of_results = {name: settings[name] for name in OF_GENERATION_ZERO}
+    drive(folder, of_results, begin, advance, cells=[{}], generations=ROUNDS - 1, keep=2, unit="round")
+    return jax.tree.map(lambda leaf: leaf[0], newest(folder, begin).model)
+
+
+def _data() -> Split:
+    if FLAGS.dataset == "npz" and not FLAGS.npz:
+        raise app.UsageError("--dataset=npz needs a file, such as --npz=images.npz")
+    read = {
+        "digits": datasets.digits,
+        "mnist": datasets.mnist,
+        "cifar10": lambda: datasets.cifar10(FLAGS.data_dir, FLAGS.download),
+        "npz": lambda: datasets.npz(FLAGS.npz),
+    }
+    return _told(read[FLAGS.dataset])
+
+
+def _settings(data: Split) -> dict[str, Any]:
+    """The flags that the results depend on, with the defaults that depend on others filled in."""
+    sizes = generators.sizes(FLAGS.preset, FLAGS.dataset)
+    pool, first = FLAGS.pool or sizes.pool, FLAGS.first_steps or sizes.first
+    if pool % FLAGS.k:
+        raise app.UsageError(f"--pool={pool} does not split into groups of --k={FLAGS.k}: take a multiple of {FLAGS.k}")
+    if first % ROUNDS:
+        raise app.UsageError(f"--first_steps={first} does not split into {ROUNDS} rounds: take a multiple of {ROUNDS}")
+    if FLAGS.label >= len(data.train.names):
+        raise app.UsageError(f"--label={FLAGS.label} is not a class: take 0 to {len(data.train.names) - 1}")
+    of_results = {name: value for name, value in common.settings().items() if name not in ELSEWHERE}
+    return of_results | {
+        "data": pretrained.fingerprint(data),
+        "pool": pool,
+        "steps": FLAGS.steps or sizes.steps,
+        "first_steps": first,
+        "gamma": GAMMA[FLAGS.reward] if FLAGS.gamma is None else FLAGS.gamma,
+    }
+
+
+def _model(data: Split, steps: int, carry: bool) -> Model:
+    return generators.build(
+        FLAGS.model,
+        FLAGS.preset,
+        generators.sizes(FLAGS.preset, FLAGS.dataset),
+        side=min(data.train.x.shape[1:3]),
+        coupling=FLAGS.coupling,
+        dtype=FLAGS.dtype,
+        steps=steps,
+        chunk=FLAGS.chunk,
+        carry=carry,
+    )
+
+
+def _classifier(out: Path, data: Split) -> TrainedClassifier:
+    path = Path(FLAGS.classifier) if FLAGS.classifier else out / "classifier.npz"
+    recipe = pretrained.RECIPES[FLAGS.dataset]
+    return _told(lambda: pretrained.trained_classifier(jax.random.key(0), data, recipe, path))
+
+
+def _features(classifier: TrainedClassifier) -> tuple[Partial, str]:
+    """What images are compared by, and what the Fréchet distance between them is called."""
+    return classifier.features, "frechet_distance"
+
+
+def _reward(classifier: TrainedClassifier, gamma: float) -> Reward:
+    logits = observed.in_chunks(classifier.logits, FLAGS.chunk)
+    if FLAGS.reward == "confidence":
+        return cr.confidence(logits, gamma)
+    return cr.class_probability(logits, FLAGS.label, gamma)
+
+
+def _told(make):
+    """What `make` returns; its `ValueError` is a user's mistake."""
+    try:
+        return make()
+    except ValueError as error:
+        raise app.UsageError(str(error)) from error
