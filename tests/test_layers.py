@@ -27,6 +27,8 @@ OURS = {
     "metrics": {"types", "metrics"},
     "classification": {"types", "data", "models.trained"},
     "datasets": {"types", "datasets"},
+    "inception_weights": {"types", "torch_file", "networks"},
+    "torch_file": set(),
     "pretrained": {"types", "parameters", "calibration", "classification", "datasets", "metrics", "networks"},
     "models": {"types", "data"},
     "models.ddpm": {"types", "data", "models.trained", "models.samplers", "networks"},

@@ -10,6 +10,7 @@ from jax.tree_util import Partial
 
 from curated_retraining import metrics
 from curated_retraining.datasets import Images, Split
+from curated_retraining.inception_weights import inception_features
 from curated_retraining.metrics.chunks import map_chunks
 from curated_retraining.types import Array, Generation, Metrics, Model, Reward, Static, lift
 
@@ -24,10 +25,31 @@ class Judged(NamedTuple):
     label: np.ndarray  # [n], the likeliest class
 
 
+class Features(NamedTuple):
+    """What images are compared by."""
+
+    of: Callable[[Array], Array]  # [n, h, w, c] -> [n, d]
+    distance: str  # what the Fréchet distance between them is called
+    chunk: int  # images at a time
+
+
+def of_classifier(features: Partial, chunk: int) -> Features:
+    """The penultimate layer of the classifier."""
+    return Features(features, "frechet_distance", chunk)
+
+
+def of_inception(path: str) -> Features:
+    """Those of the FID, of images in 256 levels as in files; a chunk of 32 takes 1 GB.
+
+    Raises:
+        ValueError: where the file does not hold the weights.
+    """
+    return Features(Partial(_of_pixels, inception_features(path)), "fid", 32)
+
+
 def build(
     logits: Partial,
-    features: Partial,
-    distance: str,
+    features: Features,
     data: Split,
     model: Model,
     *,
@@ -37,13 +59,13 @@ def build(
 ) -> Metrics:
     """All numbers of `metrics.csv` and what the figures show.
 
-    Features are compared with those of the real training images: of all of them for the Fréchet distance, which is
-    reported as `distance`, of at most `reference` for what looks at neighbours.
+    Features are compared with those of the real training images: of all of them for the Fréchet distance, of at most
+    `reference` for what looks at neighbours.
     """
     real, classes = data.train.x, len(data.train.names)
     some = real[:: -(-len(real) // reference)]
     moments, near = (
-        jax.jit(make, static_argnums=2)(features, images, chunk)
+        jax.jit(make, static_argnums=2)(lift(features.of), images, features.chunk)
         for make, images in ((metrics.moments, real), (_neighbours, some))
     )
     of_features = metrics.join(
@@ -58,7 +80,7 @@ def build(
             metrics.proportions(_itself, classes),
             precision(logits, data.test, chunk),
         ),
-        Partial(_on_features, in_chunks(features, chunk), of_features, Static(distance)),
+        Partial(_on_features, in_chunks(features.of, features.chunk), of_features, Static(features.distance)),
         Partial(_pictures, lift(model.sample), Static(k)),
     )
 
@@ -126,6 +148,10 @@ def _pictures(sample, k: Static, record: Generation):
         "candidate_reward": record.reward[: num * k.value].reshape(num, k.value)[..., None],
         "candidate_kept": same(candidates, record.curated.x[:num])[..., None],
     }
+
+
+def _of_pixels(features, x):
+    return features(_pixels(x).astype(jnp.float32) / 127.5 - 1)
 
 
 def _pixels(x):

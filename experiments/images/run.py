@@ -62,7 +62,7 @@ def main() -> None:
     later, rounds = (_model(data, settings[name] // of, of > 1) for name, of in (("steps", 1), ("first_steps", ROUNDS)))
     observe = observed.build(
         classifier.logits,
-        *_features(classifier),
+        _features(classifier),
         data,
         later,
         reference=FLAGS.reference,
@@ -180,6 +180,7 @@ def _settings(data: Split) -> dict[str, Any]:
     of_results = {name: value for name, value in common.settings().items() if name not in ELSEWHERE}
     return of_results | {
         "data": pretrained.fingerprint(data),
+        "features": "inception" if FLAGS.inception else "classifier",
         "pool": pool,
         "steps": FLAGS.steps or sizes.steps,
         "first_steps": first,
@@ -207,9 +208,10 @@ def _classifier(out: Path, data: Split) -> TrainedClassifier:
     return _told(lambda: pretrained.trained_classifier(jax.random.key(0), data, recipe, path))
 
 
-def _features(classifier: TrainedClassifier) -> tuple[Partial, str]:
-    """What images are compared by, and what the Fréchet distance between them is called."""
-    return classifier.features, "frechet_distance"
+def _features(classifier: TrainedClassifier) -> observed.Features:
+    if FLAGS.inception:
+        return _told(lambda: observed.of_inception(FLAGS.inception))
+    return observed.of_classifier(classifier.features, FLAGS.chunk)
 
 
 def _reward(classifier: TrainedClassifier, gamma: float) -> Reward:
