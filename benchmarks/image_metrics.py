@@ -4,7 +4,7 @@ python -m benchmarks.image_metrics
 
 Both sides count on the same float32 features, on all cores, in one process and by turns. `prdc` finds the radii of real
 points at each call. Here `neighbours` finds them once a run, so the table has both: a generation's `prdc` alone, and
-with the radii. Needs the extra `[test]`.
+with the radii. Needs the extra `[bench]`.
 """
 
 import argparse

@@ -43,7 +43,7 @@ def define() -> None:
     flags.DEFINE_enum("dtype", "float32", ["float32", "bfloat16"], "what the generator computes in")
     flags.DEFINE_integer("pool", None, "samples a generation, a multiple of K (by default as suits the preset)", 2)
     flags.DEFINE_integer("steps", None, "optimiser steps of a refit (by default as suits the preset)", 1)
-    flags.DEFINE_integer("first_steps", None, f"the same for generation 0, a multiple of {ROUNDS}", ROUNDS)
+    flags.DEFINE_integer("first_steps", None, f"the same for generation 0, a multiple of {ROUNDS}", 1)
     flags.DEFINE_integer("reference", 5000, "real images that samples are compared with one by one, at most", 10)
     flags.DEFINE_string("pretrained", None, "folder of generation 0, to share it between runs (in --out by default)")
     flags.DEFINE_string("classifier", None, "file of the classifier, to share it between runs (in --out by default)")

@@ -89,6 +89,12 @@ def test_identical_sets_are_precise_complete_and_copied():
     assert got["nearest_real"] == got["nearest_real_ratio"] == got["authenticity"] == 0
 
 
+def test_copies_of_wide_features_are_at_distance_zero():
+    different = jnp.asarray(np.random.default_rng(0).normal(size=(8, 300)), jnp.float32)
+    distance = metrics.neighbours(flat, jnp.repeat(different, K + 1, axis=0), K).distance
+    np.testing.assert_array_equal(distance, 0)  # though float64 products of equal rows differ by rounding
+
+
 def test_disjoint_sets_share_nothing():
     real, pool = (points.astype(np.float32) for points in instance("normal"))
     got = ours(real, pool + 100)

@@ -41,7 +41,6 @@ def count(params):
 def test_paper_preset_has_the_size_of_torchcfm():
     # torchcfm's UNetModelWrapper for CIFAR-10 counts 35,746,307 with its 128 time features
     assert count(shapes(unet.paper(), 32, 32, 3, features=128)[0]) == 35_746_307
-    assert count(shapes(unet.paper(), 32, 32, 3)[0]) == 35_746_307 - 96 * 512
 
 
 @pytest.mark.parametrize(("patch", "event"), [(2, (32, 32, 3)), (2, (28, 28, 1)), (1, (8, 8, 1))])
@@ -51,10 +50,9 @@ def test_cpu_preset_has_about_a_million_parameters_for_every_data_set(patch, eve
     assert out.shape == (3, *event)
 
 
-@pytest.mark.parametrize("event", [(1, 1, 1), (7, 7, 1), (5, 9, 2), (13, 2, 3)])
-def test_any_size_keeps_its_shape(event):
-    for patch in (1, 2, 3):
-        assert shapes(SMALL.clone(patch=patch), *event)[1].shape == (3, *event)
+@pytest.mark.parametrize(("patch", "event"), [(1, (1, 1, 1)), (1, (5, 9, 2)), (2, (7, 7, 1)), (3, (13, 2, 3))])
+def test_any_size_keeps_its_shape(patch, event):
+    assert shapes(SMALL.clone(patch=patch), *event)[1].shape == (3, *event)
 
 
 def test_a_narrow_dtype_keeps_wide_parameters_and_results():
@@ -131,7 +129,7 @@ def test_a_width_that_does_not_split_into_heads_is_refused():
 
 @pytest.mark.parametrize("builder", [cr.flow_matching, cr.ddpm])
 def test_both_models_take_it(builder):
-    model = builder(SMALL, steps=2, batch_size=4)
+    model = builder(SMALL.clone(multipliers=(1,)), steps=2, batch_size=4)
 
     def one_round(key, x):
         init_key, fit_key, sample_key = jax.random.split(key, 3)
