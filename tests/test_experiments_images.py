@@ -1,4 +1,4 @@
-"""The image experiment on small synthetic images, a small network and a small classifier."""
+"""The image experiment on small synthetic images; a perceptron stands for the U-Net, which compiles too long."""
 
 import csv
 import subprocess
@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import chex
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from curated_retraining.data import uniform
 from curated_retraining.datasets import Images
 from curated_retraining.driver import RunError
 from curated_retraining.forecast import forecast
-from curated_retraining.networks.unet import UNet
+from curated_retraining.networks.mlp import TimeMLP
 from curated_retraining.types import Generation, Static
 from experiments.images import generators, observed, report, run
 
@@ -30,20 +31,19 @@ def play():
     """Runs the experiment under the given flags, small where flags say nothing."""
     before = set(flags.FLAGS)
     run.define()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(pretrained.RECIPES, "npz", pretrained.Recipe((8,), blocks=1, steps=20, batch_size=32))
-        patch.setattr(generators.unet, "cpu", lambda **_: UNet(8, (1,), head_channels=8))
-        patch.setitem(generators.CPU, "npz", generators.CPU["npz"]._replace(calls=2, batch_size=8))
-        patch.setattr(run, "ROUNDS", 2)
-        patch.setattr(run, "JUDGED", 24)
-        patch.setattr(observed, "SHOWN", 4)
 
-        def played(*arguments):
-            with flagsaver.flagsaver():
-                flags.FLAGS(["images", *SMALL, "--chunk=24", *arguments])
-                run.main()
+    def played(*arguments):
+        with flagsaver.flagsaver(), pytest.MonkeyPatch.context() as patch:
+            patch.setitem(pretrained.RECIPES, "npz", pretrained.Recipe((8,), blocks=1, steps=20, batch_size=32))
+            patch.setattr(generators.unet, "cpu", lambda **_: TimeMLP(width=16))
+            patch.setitem(generators.CPU, "npz", generators.CPU["npz"]._replace(calls=2, batch_size=8))
+            patch.setattr(run, "ROUNDS", 2)
+            patch.setattr(run, "JUDGED", 24)
+            patch.setattr(observed, "SHOWN", 4)
+            flags.FLAGS(["images", *SMALL, "--chunk=24", *arguments])
+            run.main()
 
-        yield played
+    yield played
     for name in set(flags.FLAGS) - before:
         delattr(flags.FLAGS, name)
 
@@ -149,6 +149,20 @@ def test_a_mistake_ends_a_process_without_a_traceback():
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("name", ["flow_matching", "ddpm"])
+@pytest.mark.parametrize(("preset", "side", "millions"), [("cpu", 8, 1.0), ("cpu", 32, 1.0), ("paper", 32, 35.7)])
+def test_generators_are_as_large_as_they_say(name, preset, side, millions):
+    sizes = generators.sizes(preset, "cifar10")
+    model = generators.build(
+        name, preset, sizes, side=side, coupling="sinkhorn", dtype="bfloat16", steps=2, chunk=2, carry=False
+    )
+    x = jax.ShapeDtypeStruct((2, side, side, 3), jnp.float32)
+    state = jax.eval_shape(model.init, jax.random.key(0), x)
+    assert sum(leaf.size for leaf in jax.tree.leaves(state.average)) == pytest.approx(1e6 * millions, rel=0.06)
+    drawn = jax.eval_shape(lambda state: model.sample(jax.random.key(1), state, 5), state)
+    assert drawn.shape == (5, side, side, 3) and drawn.dtype == jnp.float32
+
+
 def brightest(x):
     """Logits by which third of an image is bright."""
     return 20 * jnp.stack([x[:, 2 * part : 2 * part + 2].mean((1, 2, 3)) for part in range(3)], axis=-1)
@@ -177,7 +191,7 @@ def test_pictures_are_bytes_and_the_kept_candidate_is_found():
     curated = pool[jnp.array([2, 3])]
     record = Generation(None, pool, jnp.arange(6.0), uniform(curated), uniform(curated))
     found = observed._pictures(lambda key, state, num: pool[:num], Static(3), record)
-    np.testing.assert_array_equal(found["shown"][:, 0, 0, 0], [0, 36, 97, 158])
+    np.testing.assert_array_equal(found["shown"][:, 0, 0, 0], [0, 36, 97, 158, 219, 255])
     assert found["shown"].dtype == jnp.uint8 and found["candidates"].shape == (2, 3, 2, 2, 1)
     np.testing.assert_array_equal(found["candidate_kept"][..., 0], [[0, 0, 1], [1, 0, 0]])
     np.testing.assert_array_equal(found["candidate_reward"][..., 0], [[0, 1, 2], [3, 4, 5]])
