@@ -13,7 +13,7 @@ import pytest
 from absl import app, flags
 from absl.testing import flagsaver
 
-from curated_retraining import driver, metrics, pretrained
+from curated_retraining import classifiers, driver, metrics
 from curated_retraining.data import uniform
 from curated_retraining.datasets import Images
 from curated_retraining.driver import RunError
@@ -34,7 +34,7 @@ def play():
 
     def played(*arguments):
         with flagsaver.flagsaver(), pytest.MonkeyPatch.context() as patch:
-            patch.setitem(pretrained.RECIPES, "npz", pretrained.Recipe((8,), blocks=1, steps=20, batch_size=32))
+            patch.setitem(classifiers.RECIPES, "npz", classifiers.Recipe((8,), blocks=1, steps=20, batch_size=32))
             patch.setattr(generators.unet, "cpu", lambda **_: TimeMLP(width=16))
             patch.setitem(generators.CPU, "npz", generators.CPU["npz"]._replace(calls=2, batch_size=8))
             patch.setattr(run, "ROUNDS", 2)

@@ -10,7 +10,7 @@ from jax.tree_util import Partial
 
 from curated_retraining import metrics
 from curated_retraining.datasets import Images, Split
-from curated_retraining.inception_weights import inception_features
+from curated_retraining.inception import inception_features
 from curated_retraining.metrics.chunks import map_chunks
 from curated_retraining.types import Array, Generation, Metrics, Model, Reward, Static, lift
 

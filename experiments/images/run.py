@@ -10,10 +10,9 @@ from absl import app, flags
 from jax.tree_util import Partial
 
 import curated_retraining as cr
-from curated_retraining import datasets, pretrained
+from curated_retraining import classifiers, datasets
 from curated_retraining.datasets import Split
 from curated_retraining.driver import claimed, drive, newest
-from curated_retraining.pretrained import TrainedClassifier
 from curated_retraining.types import Array, Curator, Dataset, LoopState, Metrics, Model, Reward, Static, lift_all
 from experiments import common
 from experiments.images import generators, observed, report
@@ -179,7 +178,7 @@ def _settings(data: Split) -> dict[str, Any]:
         raise app.UsageError(f"--label={FLAGS.label} is not a class: take 0 to {len(data.train.names) - 1}")
     of_results = {name: value for name, value in common.settings().items() if name not in ELSEWHERE}
     return of_results | {
-        "data": pretrained.fingerprint(data),
+        "data": classifiers.fingerprint(data),
         "features": "inception" if FLAGS.inception else "classifier",
         "pool": pool,
         "steps": FLAGS.steps or sizes.steps,
@@ -202,19 +201,19 @@ def _model(data: Split, steps: int, carry: bool) -> Model:
     )
 
 
-def _classifier(out: Path, data: Split) -> TrainedClassifier:
+def _classifier(out: Path, data: Split) -> classifiers.TrainedClassifier:
     path = Path(FLAGS.classifier) if FLAGS.classifier else out / "classifier.npz"
-    recipe = pretrained.RECIPES[FLAGS.dataset]
-    return _told(lambda: pretrained.trained_classifier(jax.random.key(0), data, recipe, path))
+    recipe = classifiers.RECIPES[FLAGS.dataset]
+    return _told(lambda: classifiers.trained_classifier(jax.random.key(0), data, recipe, path))
 
 
-def _features(classifier: TrainedClassifier) -> observed.Features:
+def _features(classifier: classifiers.TrainedClassifier) -> observed.Features:
     if FLAGS.inception:
         return _told(lambda: observed.of_inception(FLAGS.inception))
     return observed.of_classifier(classifier.features, FLAGS.chunk)
 
 
-def _reward(classifier: TrainedClassifier, gamma: float) -> Reward:
+def _reward(classifier: classifiers.TrainedClassifier, gamma: float) -> Reward:
     logits = observed.in_chunks(classifier.logits, FLAGS.chunk)
     if FLAGS.reward == "confidence":
         return cr.confidence(logits, gamma)

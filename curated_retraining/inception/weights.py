@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
 
-from curated_retraining import torch_file
-from curated_retraining.networks.inception import FEATURES, Inception
+from curated_retraining.inception import torch_file
+from curated_retraining.inception.network import FEATURES, Inception
 from curated_retraining.types import State
 
 FILE = "pt_inception-2015-12-05-6726825d.pth"

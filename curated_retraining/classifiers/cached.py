@@ -8,9 +8,14 @@ import jax
 import numpy as np
 from jax.tree_util import Partial
 
-from curated_retraining import parameters
-from curated_retraining.calibration import accuracy, expected_calibration_error, temperature, tempered
-from curated_retraining.classification import fit, moved
+from curated_retraining.classifiers import parameters
+from curated_retraining.classifiers.calibration import (
+    accuracy,
+    expected_calibration_error,
+    temperature,
+    tempered,
+)
+from curated_retraining.classifiers.training import fit, moved
 from curated_retraining.datasets.images import Split, split
 from curated_retraining.metrics.chunks import map_chunks
 from curated_retraining.networks.classifier import Classifier

@@ -9,7 +9,7 @@ from collections import OrderedDict
 import numpy as np
 import pytest
 
-from curated_retraining import torch_file
+from curated_retraining.inception import torch_file
 
 FLAT = np.arange(12, dtype=np.float32) / 7
 STATE = {

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from curated_retraining import classification
+from curated_retraining.classifiers import training
 from curated_retraining.data import uniform
 
 RNG = np.random.default_rng(0)
@@ -22,7 +22,7 @@ class Linear(nn.Module):
 
 def fitted(**options):
     options = {"steps": 40, "batch_size": 16, "learning_rate": 0.1, "rounds": 4} | options
-    return classification.fit(jax.random.key(0), Linear(), X, LABEL, **options)
+    return training.fit(jax.random.key(0), Linear(), X, LABEL, **options)
 
 
 def right(params, x=X):
@@ -41,9 +41,9 @@ def test_images_are_augmented_at_training():
 
 def test_points_of_weight_zero_teach_nothing():
     """The first half of the points has false labels and no weight."""
-    data = classification.labelled(np.concatenate([X, X]), np.concatenate([(LABEL + 1) % 3, LABEL]))
+    data = training.labelled(np.concatenate([X, X]), np.concatenate([(LABEL + 1) % 3, LABEL]))
     data = data._replace(weight=jnp.concatenate([jnp.zeros(60), uniform(jnp.asarray(X)).weight]))
-    init, fit = classification.trainer(Linear(), steps=40, batch_size=16, learning_rate=0.1, ema=0.9)
+    init, fit = training.trainer(Linear(), steps=40, batch_size=16, learning_rate=0.1, ema=0.9)
     assert right(jax.jit(fit)(jax.random.key(1), init(jax.random.key(0), data.x), data).average) == 1.0
 
 
@@ -57,7 +57,7 @@ def test_steps_split_into_rounds(options, said):
 
 def test_images_and_labels_go_in_pairs():
     with pytest.raises(ValueError, match="60 images need as many labels, not 59"):
-        classification.fit(jax.random.key(0), Linear(), X, LABEL[1:], steps=10)
+        training.fit(jax.random.key(0), Linear(), X, LABEL[1:], steps=10)
 
 
 @pytest.mark.parametrize("flip", [False, True])
@@ -65,7 +65,7 @@ def test_moved_images_are_each_a_shift_and_all_shifts_come(flip):
     """Each is as likely as another: 600 draws of 9 shifts (18 with mirror images), chi-squared within 5 sigma."""
     num, image = 600, np.arange(20.0).reshape(4, 5, 1)
     batch = jnp.broadcast_to(image, (num, 4, 5, 1))
-    moved = np.asarray(classification.moved(1, flip)(jax.random.key(0), batch))
+    moved = np.asarray(training.moved(1, flip)(jax.random.key(0), batch))
     wide = np.pad(image, ((1, 1), (1, 1), (0, 0)), mode="edge")
     shifts = [wide[i : i + 4, j : j + 5] for i in range(3) for j in range(3)]
     shifts += [shift[:, ::-1] for shift in shifts] if flip else []
@@ -77,4 +77,4 @@ def test_moved_images_are_each_a_shift_and_all_shifts_come(flip):
 
 def test_a_negative_reach_is_refused():
     with pytest.raises(ValueError, match="pixels=-1"):
-        classification.moved(-1)
+        training.moved(-1)

@@ -4,8 +4,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from curated_retraining.networks import inception
-from curated_retraining.networks.inception import TRUNK, Fork, Inception, Unit
+from curated_retraining.inception import network as inception
+from curated_retraining.inception.network import TRUNK, Fork, Inception, Unit
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from curated_retraining import metrics
-from curated_retraining.inception_weights import _shapes, inception_features, parameters
-from curated_retraining.networks.inception import Inception
+from curated_retraining.inception.network import Inception
+from curated_retraining.inception.weights import _shapes, inception_features, parameters
 from curated_retraining.types import Dataset, Generation
 
 UNIT = "Conv2d_3b_1x1"  # 64 -> 80 channels, each pixel by itself

@@ -3,9 +3,9 @@ import numpy as np
 import pytest
 
 import curated_retraining as cr
-from curated_retraining import calibration, pretrained
+from curated_retraining.classifiers import cached, calibration
+from curated_retraining.classifiers.cached import RECIPES, Recipe, trained_classifier
 from curated_retraining.datasets import Images, split
-from curated_retraining.pretrained import RECIPES, Recipe, trained_classifier
 
 RECIPE = Recipe(widths=(8,), blocks=0, steps=60, batch_size=32, learning_rate=3e-2, shift=1)
 
@@ -56,15 +56,15 @@ def test_held_out_images_are_not_trained_on(data, monkeypatch):
         seen.extend(x[:, 0, 0, 0]) if x is not data.test.x else None
         return np.random.default_rng(0).normal(size=(len(x), 2))
 
-    monkeypatch.setattr(pretrained, "fit", fit)
-    monkeypatch.setattr(pretrained, "_in_chunks", in_chunks)
-    monkeypatch.setattr(pretrained, "temperature", lambda logits, label: 2.0)
+    monkeypatch.setattr(cached, "fit", fit)
+    monkeypatch.setattr(cached, "_in_chunks", in_chunks)
+    monkeypatch.setattr(cached, "temperature", lambda logits, label: 2.0)
     assert trained_classifier(key(), data, RECIPE).report["temperature"] == 2.0
     assert sorted(seen) == sorted(data.train.x[:, 0, 0, 0])
 
 
 def test_it_is_read_back_and_not_trained_anew(made, data, monkeypatch):
-    monkeypatch.setattr(pretrained, "fit", None)
+    monkeypatch.setattr(cached, "fit", None)
     classifier, path = made
     back = trained_classifier(key(), data, RECIPE, path)
     assert back.report == classifier.report

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from curated_retraining import parameters
+from curated_retraining.classifiers import parameters
 
 TREE = {"a": (jnp.arange(6.0).reshape(2, 3), jnp.int32(7)), "b": {"kernel": jnp.array([True, False])}}
 SETTINGS = {"widths": (32, 64), "steps": 5, "mirror": False}

@@ -2,7 +2,7 @@ import jax
 import numpy as np
 import pytest
 
-from curated_retraining import calibration
+from curated_retraining.classifiers import calibration
 from curated_retraining.networks.classifier import Classifier
 
 RNG = np.random.default_rng(0)
