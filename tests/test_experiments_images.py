@@ -1,6 +1,7 @@
 """The image experiment on small synthetic images; a perceptron stands for the U-Net, which compiles too long."""
 
 import csv
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -34,7 +35,7 @@ def play():
 
     def played(*arguments):
         with flagsaver.flagsaver(), pytest.MonkeyPatch.context() as patch:
-            patch.setitem(classifiers.RECIPES, "npz", classifiers.Recipe((8,), blocks=1, steps=20, batch_size=32))
+            patch.setitem(classifiers.RECIPES, "npz", classifiers.Recipe((8,), blocks=1, steps=60, batch_size=32))
             patch.setattr(generators.unet, "cpu", lambda **_: TimeMLP(width=16))
             patch.setitem(generators.CPU, "npz", generators.CPU["npz"]._replace(calls=2, batch_size=8))
             patch.setattr(run, "ROUNDS", 2)
@@ -84,6 +85,8 @@ def test_a_run_leaves_numbers_and_figures(finished):
     assert found[0]["reward_mean"] != found[3]["reward_mean"]  # seen through other samples by another seed
     assert sorted(path.name for path in (finished / "figures").iterdir()) == FIGURES
     assert len(rows(finished / "generation_0/metrics.csv")) == 2
+    measured = json.loads((finished / "classifier.json").read_text())
+    assert measured["accuracy"] > 0.5 and 0 <= measured["calibration_error"] <= 1
 
 
 def test_the_same_command_finds_itself_complete_and_another_is_refused(play, images, finished, capsys):
@@ -118,7 +121,7 @@ def test_generation_zero_and_classifier_are_shared_but_not_with_another_architec
         with pytest.raises(LoopBeginsError):
             play(*shared, f"--out={tmp_path}/{other[9:]}", other, "--lam=inf", "--seeds=1")
     assert sorted(path.name for path in tmp_path.rglob("*") if not path.name.startswith(".")) == [
-        "class_probability", "confidence", "config.json", "config.json",
+        "class_probability", "classifier.json", "classifier.json", "confidence", "config.json", "config.json",
     ]  # fmt: skip
     chex.assert_trees_all_equal(*begun)
     with pytest.raises(RunError, match=r'preset="cpu", not "paper"'):

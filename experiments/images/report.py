@@ -76,6 +76,15 @@ def write(
     figures.sample_grids(folder / "samples.png", measured["shown"][:, 0], rows=rows)
 
 
+def of_classifier(found: dict[str, float]) -> str:
+    """What is known of the classifier, as text: a confidence reward amplifies what is wrong with its probabilities."""
+    return (
+        f"classifier: {found['accuracy']:.1%} of test images right, expected calibration error "
+        f"{found['calibration_error']:.3f}, {found['calibration_error_tempered']:.3f} at its calibrated temperature "
+        f"{found['temperature']:.2f}"
+    )
+
+
 def predict(judged: np.ndarray, real: Judged, classes: int, *, lams: list[str], k: int, temperature: float) -> Forecast:
     """The forecast for each λ, `[lams, ...]`, from generation 0 of `judged` `[lams, seeds, generations, n, 2]`.
 

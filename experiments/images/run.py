@@ -1,5 +1,6 @@
 """The image experiment from its flags to its folder."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,10 @@ from jax.tree_util import Partial
 import curated_retraining as cr
 from curated_retraining import classifiers, datasets
 from curated_retraining.datasets import Split
-from curated_retraining.driver import claimed, drive, newest
-from curated_retraining.types import Array, Curator, Dataset, LoopState, Metrics, Model, Reward, Static, lift_all
+from curated_retraining.driver import claimed, drive, newest, write
+from curated_retraining.types import Model, Reward, Static, lift_all
 from experiments import common
-from experiments.images import generators, observed, report
+from experiments.images import generators, loops, observed, report
 
 FLAGS = flags.FLAGS
 GAMMA = {"class_probability": 5.0, "confidence": 15.0}  # the paper's
@@ -36,6 +37,7 @@ def define() -> None:
     flags.DEFINE_string("npz", None, "file of --dataset=npz, with x [n, h, w, c] and label [n]")
     flags.DEFINE_integer("label", 0, "the class that reward `class_probability` likes", 0)
     common.number("gamma", None, "γ, the scale of the reward (by default 5, or 15 for confidence)")
+    flags.DEFINE_bool("calibrated", False, "whether rewards read the classifier at its calibrated temperature")
     flags.DEFINE_enum("model", "flow_matching", ["flow_matching", "ddpm"], "what is retrained")
     flags.DEFINE_enum("preset", "cpu", list(generators.PRESETS), "the network and the sizes")
     flags.DEFINE_enum("coupling", "independent", list(generators.COUPLINGS), "of noise and images in flow matching")
@@ -57,19 +59,23 @@ def main() -> None:
     settings = _settings(data)
     with claimed(out.absolute(), settings):
         classifier = _classifier(out, data)
+        write(out / "classifier.json", json.dumps(classifier.report, indent=2) + "\n")
+    print(report.of_classifier(classifier.report))
     reward = _reward(classifier, settings["gamma"])
-    later, rounds = (_model(data, settings[name] // of, of > 1) for name, of in (("steps", 1), ("first_steps", ROUNDS)))
+    model = _model(data, settings["steps"])
     observe = observed.build(
         classifier.logits,
         _features(classifier),
         data,
-        later,
+        model,
         reference=FLAGS.reference,
         k=FLAGS.k,
         chunk=FLAGS.chunk,
     )
     real = cr.uniform(jnp.asarray(data.train.x))
-    first = _pretrained(out, settings, Partial(generation, lift_all(rounds), reward, cr.everything(), observe), real)
+    rounds = _model(data, settings["first_steps"] // ROUNDS, carry=True)
+    one_round = Partial(loops.generation, lift_all(rounds), reward, cr.everything(), observe, Static(JUDGED), real)
+    first = _pretrained(out, settings, one_round)
 
     lams = np.array([float(text) for text in FLAGS.lam])
     seeds = FLAGS.seed + np.arange(FLAGS.seeds)
@@ -78,8 +84,8 @@ def main() -> None:
     history = drive(
         out,
         settings,
-        Partial(generation_zero, Static(len(columns[0])), first),
-        Partial(generation, lift_all(later), reward, curate, observe, Static(settings["pool"]), real, columns),
+        Partial(loops.generation_zero, Static(len(columns[0])), first),
+        Partial(loops.generation, lift_all(model), reward, curate, observe, Static(settings["pool"]), real, columns),
         cells=[{"lam": lam, "seed": int(seed)} for lam in FLAGS.lam for seed in seeds],
         generations=FLAGS.generations,
         every=FLAGS.every,
@@ -97,58 +103,12 @@ def main() -> None:
     )
 
 
-def generation_zero(cells: Static, model: Any) -> LoopState:
-    """The pretrained `model` before its first retraining, `[cells, ...]`."""
-    return _in_cells(cells.value, LoopState(jnp.zeros((), jnp.int32), model, (), ()))
-
-
-def generation(
-    model: Model,
-    reward: Reward,
-    curate: Curator,
-    observe: Metrics,
-    pool_size: Static,
-    real: Dataset,
-    columns: tuple[Array, Array],
-    state: LoopState,
-) -> tuple[LoopState, dict[str, Array]]:
-    """One retraining of every cell, `[cells, ...]`, a λ = #curated / #real and a seed each.
-
-    The memory of the loop is the real data, always the same: they are an argument here and no part of the state, so
-    that no checkpoint holds them.
-    """
-
-    def of(cell):
-        (lam, seed), state = cell
-        step = cr.retraining(
-            model,
-            reward=reward,
-            curate=curate,
-            mixing=cr.with_real(lam),
-            pool_size=pool_size.value,
-            metrics=observe,
-        )
-        state, report = step(jax.random.key(seed), state._replace(memory=real))
-        return state._replace(memory=()), report
-
-    return jax.lax.map(of, (columns, state))
-
-
-def untrained(init: Any, x: Array) -> LoopState:
-    """The generator as it starts, in one cell."""
-    return _in_cells(1, LoopState(jnp.zeros((), jnp.int32), init(jax.random.key(0), x), (), ()))
-
-
-def _in_cells(num: int, state: LoopState) -> LoopState:
-    return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (num, *leaf.shape)), state)
-
-
-def _pretrained(out: Path, settings: dict[str, Any], round_of: Partial, real: Dataset) -> Any:
+def _pretrained(out: Path, settings: dict[str, Any], one_round: Partial) -> Any:
     """The generator trained in `--pretrained`, or read from there: a loop of λ = 0, real images alone."""
     folder = Path(FLAGS.pretrained) if FLAGS.pretrained else out / "generation_0"
-    model = round_of.args[0]
-    begin = Partial(untrained, model.init, real.x[:2])
-    advance = Partial(round_of.func, *round_of.args, Static(JUDGED), real, (jnp.zeros(1), jnp.zeros(1, int)))
+    model, *_, real = one_round.args
+    begin = Partial(loops.untrained, model.init, real.x[:2])
+    advance = Partial(one_round.func, *one_round.args, (jnp.zeros(1), jnp.zeros(1, int)))  # λ and seed of one cell
     of_results = {name: settings[name] for name in OF_GENERATION_ZERO}
     drive(folder, of_results, begin, advance, cells=[{}], generations=ROUNDS - 1, keep=2, unit="round")
     return jax.tree.map(lambda leaf: leaf[0], newest(folder, begin).model)
@@ -187,7 +147,7 @@ def _settings(data: Split) -> dict[str, Any]:
     }
 
 
-def _model(data: Split, steps: int, carry: bool) -> Model:
+def _model(data: Split, steps: int, carry: bool = False) -> Model:
     return generators.build(
         FLAGS.model,
         FLAGS.preset,
@@ -214,7 +174,7 @@ def _features(classifier: classifiers.TrainedClassifier) -> observed.Features:
 
 
 def _reward(classifier: classifiers.TrainedClassifier, gamma: float) -> Reward:
-    logits = observed.in_chunks(classifier.logits, FLAGS.chunk)
+    logits = observed.in_chunks(classifier.calibrated if FLAGS.calibrated else classifier.logits, FLAGS.chunk)
     if FLAGS.reward == "confidence":
         return cr.confidence(logits, gamma)
     return cr.class_probability(logits, FLAGS.label, gamma)
