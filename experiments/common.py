@@ -2,9 +2,12 @@
 
 import logging
 import math
+import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
+import jax
 from absl import app, flags
 
 from curated_retraining.driver import RunError
@@ -41,17 +44,19 @@ def settings() -> dict:
     """The flags that the results depend on: all of ours but where and how often to save."""
     found = flags.FLAGS.flags_by_module_dict()
     ours = [flag for module in found if module.startswith("experiments.") for flag in found[module]]
-    return {flag.name: flag.value for flag in ours if flag.name not in ("out", "every")}
+    return {flag.name: flag.value for flag in ours if flag.name not in ("out", "every", "compilation_cache")}
 
 
 def launch(main: Callable[[], None]) -> None:
     """Runs an experiment; a user's mistake ends in one line and a status that is not zero."""
-
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "curated_retraining"
+    flags.DEFINE_string("compilation_cache", str(cache), "folder that keeps compiled programs; empty for none")
     logging.getLogger("jax._src.xla_bridge").setLevel(logging.WARNING)  # absl would show which backends are not there
 
     def guarded(argv):
         if len(argv) > 1:
             sys.exit(f"error: unknown argument {argv[1]!r}; flags look like --lam=inf,1")
+        jax.config.update("jax_compilation_cache_dir", flags.FLAGS.compilation_cache or None)
         try:
             main()
         except (RunError, app.UsageError) as error:

@@ -11,6 +11,7 @@ import jax
 import numpy as np
 import pytest
 
+os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"  # of the processes that tests start
 os.environ["MPLBACKEND"] = "Agg"  # read when matplotlib is first imported
 
 jax.config.update("jax_debug_key_reuse", True)

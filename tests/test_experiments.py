@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -19,16 +20,18 @@ from experiments.plane import models, population, report, rewards
 SMALL = ["--model=gmm", "--generations=2", "--seeds=2", "--pool=400", "--real=300", "--steps=3", "--first_steps=5"]
 
 
-def python(*arguments):
+def python(*arguments, **environment):
     command = [sys.executable, "-m", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parent.parent)
+    where = Path(__file__).parent.parent
+    return subprocess.run(command, capture_output=True, text=True, cwd=where, env=os.environ | environment)
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """A small run of the Gaussian mixture, and what it printed."""
     out = tmp_path_factory.mktemp("runs") / "gmm"
-    done = python("experiments.gmm", *SMALL, f"--out={out}")
+    cache = f"--compilation_cache={out.parent / 'cache'}"
+    done = python("experiments.gmm", *SMALL, f"--out={out}", cache, JAX_ENABLE_COMPILATION_CACHE="true")
     assert done.returncode == 0, done.stderr
     return out, done.stdout
 
@@ -48,6 +51,7 @@ def test_a_run_leaves_numbers_and_figures(finished):
     config = json.loads((out / "config.json").read_text())
     assert config["flags"]["k"] == 4 and config["flags"]["gamma"] == 10.0 and config["flags"]["pool"] == 400
     assert "top level mass" in said and str(out) in said
+    assert "compilation_cache" not in config["flags"] and list((out.parent / "cache").iterdir())
 
 
 def test_the_same_command_finds_itself_complete_and_another_is_refused(finished):
