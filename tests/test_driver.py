@@ -16,7 +16,7 @@ import pytest
 from jax.tree_util import Partial
 
 import curated_retraining as cr
-from curated_retraining.driver import RunError, drive, table
+from curated_retraining.driver import RunError, drive, newest, table
 
 CELLS = [{"lam": "inf", "seed": 0}, {"lam": "1", "seed": 0}]
 SETTINGS = {"gamma": 10.0, "lam": ["inf", "1"]}
@@ -47,6 +47,18 @@ def test_history_and_files(tmp_path):
     config = json.loads((tmp_path / "run/config.json").read_text())
     assert config["flags"] == SETTINGS and config["versions"]["jax"] == jax.__version__ and config["device"]
     assert sorted(int(path.name) for path in (tmp_path / "run/checkpoints").iterdir()) == [0, 1, 2, 3]
+
+
+def test_only_the_newest_checkpoints_stay_and_hold_the_last_state(tmp_path):
+    with pytest.raises(RunError, match="holds no checkpoint"):
+        newest(tmp_path / "run", Partial(begin))
+    go(tmp_path / "run", keep=2)
+    assert sorted(int(path.name) for path in (tmp_path / "run/checkpoints").iterdir()) == [2, 3]
+    state, noise = newest(tmp_path / "run", Partial(begin)), np.arange(2.0, dtype=np.float32)
+    for _ in range(4):
+        noise = np.sin(noise + 1)
+    np.testing.assert_allclose(state["noise"], noise, rtol=1e-6)
+    np.testing.assert_array_equal(state["generation"], [4, 4])
 
 
 def test_csv_gives_back_the_floats(tmp_path):

@@ -83,6 +83,9 @@ def test_a_run_leaves_numbers_and_figures(finished):
     for first, second in ((found[0], found[6]), (found[3], found[9])):  # generation 0 is the same model under every λ
         assert {**first, "lam": "", "effective_size": ""} == {**second, "lam": "", "effective_size": ""}
     assert found[0]["reward_mean"] != found[3]["reward_mean"]  # seen through other samples by another seed
+    for row in found:  # 8 curated points of weight η = 1 or 1/3 in all, and 72 real ones
+        expected = 8 if row["lam"] == "inf" else 1 / (1 / 9 / 8 + 4 / 9 / 72)
+        assert float(row["effective_size"]) == pytest.approx(expected, rel=1e-4)
     assert sorted(path.name for path in (finished / "figures").iterdir()) == FIGURES
     assert len(rows(finished / "generation_0/metrics.csv")) == 2
     measured = json.loads((finished / "classifier.json").read_text())
