@@ -29,9 +29,9 @@ class Sizes(NamedTuple):
 PAPER = Sizes(pool=50_000, first=200_000, steps=5000, batch_size=128, learning_rate=2e-4, ema=0.9999, calls=100)
 CPU = {  # by dataset
     "digits": Sizes(pool=2000, first=4000, steps=200, batch_size=64, learning_rate=1e-3, ema=0.999, calls=20),
-    "mnist": Sizes(pool=2000, first=5000, steps=300, batch_size=128, learning_rate=1e-3, ema=0.999, calls=30),
-    "cifar10": Sizes(pool=4000, first=10_000, steps=500, batch_size=128, learning_rate=1e-3, ema=0.999, calls=30),
-    "npz": Sizes(pool=4000, first=10_000, steps=500, batch_size=128, learning_rate=1e-3, ema=0.999, calls=30),
+    "mnist": Sizes(pool=1200, first=3000, steps=150, batch_size=64, learning_rate=1e-3, ema=0.999, calls=16),
+    "cifar10": Sizes(pool=2000, first=8000, steps=300, batch_size=64, learning_rate=1e-3, ema=0.999, calls=20),
+    "npz": Sizes(pool=2000, first=8000, steps=300, batch_size=64, learning_rate=1e-3, ema=0.999, calls=20),
 }
 PRESETS = ("cpu", "paper")
 
