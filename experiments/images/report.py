@@ -67,11 +67,15 @@ def write(
         labels=QUALITY,
         theory=THEORY,
     )
+    scored = measured["candidate_reward"][0, 0, ..., 0]  # [generations, groups, k]
+    t = int(scored.std(axis=2).mean(axis=1).argmax())  # where candidates differ most, there is most to see
     figures.curation(
         folder / "curation.png",
-        measured["candidates"][0, 0, 0],
-        measured["candidate_reward"][0, 0, 0, ..., 0],
-        measured["candidate_kept"][0, 0, 0, ..., 0].argmax(axis=-1),
+        measured["candidates"][0, 0, t],
+        scored[t],
+        measured["candidate_kept"][0, 0, t, ..., 0].argmax(axis=1),
+        columns=2,
+        title=f"{rows[0]}: the first groups of generation {t}",
     )
     figures.sample_grids(folder / "samples.png", measured["shown"][:, 0], rows=rows)
 
