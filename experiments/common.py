@@ -42,15 +42,15 @@ def number(name: str, default: float | None, what: str) -> None:
 
 def settings() -> dict:
     """The flags that the results depend on: all of ours but where and how often to save."""
-    found = flags.FLAGS.flags_by_module_dict()
-    ours = [flag for module in found if module.startswith("experiments.") for flag in found[module]]
-    return {flag.name: flag.value for flag in ours if flag.name not in ("out", "every", "compilation_cache")}
+    return {flag.name: flag.value for flag in _ours() if flag.name not in ("out", "every", "compilation_cache")}
 
 
 def launch(main: Callable[[], None]) -> None:
     """Runs an experiment; a user's mistake ends in one line and a status that is not zero."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "curated_retraining"
     flags.DEFINE_string("compilation_cache", str(cache), "folder that keeps compiled programs; empty for none")
+    for flag in _ours():
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)  # what --help lists
     logging.getLogger("jax._src.xla_bridge").setLevel(logging.WARNING)  # absl would show which backends are not there
 
     def guarded(argv):
@@ -62,9 +62,14 @@ def launch(main: Callable[[], None]) -> None:
         except (RunError, app.UsageError) as error:
             sys.exit(f"error: {error}")
         except KeyboardInterrupt:
-            sys.exit("stopped: the same command goes on from the last checkpoint")
+            sys.exit("stopped: the same command goes on, from the last checkpoint where there is one")
 
     app.run(guarded)
+
+
+def _ours() -> list[flags.Flag]:
+    found = flags.FLAGS.flags_by_module_dict()
+    return [flag for module in found if module.startswith("experiments.") for flag in found[module]]
 
 
 def _are_ratios(texts: list[str]) -> bool:

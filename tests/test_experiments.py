@@ -26,6 +26,14 @@ def python(*arguments, **environment):
     return subprocess.run(command, capture_output=True, text=True, cwd=where, env=os.environ | environment)
 
 
+@pytest.mark.parametrize("name", ["gmm", "images"])
+def test_help_lists_the_flags(name):
+    said = python(f"experiments.{name}", "--help").stdout
+    assert f"python -m experiments.{name}" in said
+    for flag in ("--lam:", "--model:", "--gamma:", "--out:", "--compilation_cache:"):
+        assert flag in said, said
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """A small run of the Gaussian mixture, and what it printed."""
