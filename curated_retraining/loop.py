@@ -78,7 +78,7 @@ def run(key: PRNGKey, state: LoopState, step: Step, num: int) -> tuple[LoopState
 
 def constant(reward: Reward) -> Preference:
     """The `Preference` of a reward that stays as it is, without a state."""
-    return Preference(_nothing, Partial(_fixed_reward, lift(reward)), _unchanged)
+    return Preference(lift(_nothing), Partial(_fixed_reward, lift(reward)), lift(_unchanged))
 
 
 def _generation(model, preference, curate, mixing, pool_size, metrics, key, state: LoopState):

@@ -79,8 +79,9 @@ def learned(
     Annotators who feel `true_reward` choose one of each of `comparisons` groups of `k` points drawn from the pool; the
     network maximises the likelihood of these choices under softmax(proxy rewards of the group). For `k` = 2 and
     `luce(temperature)` that is the Bradley-Terry fit of Christiano et al. (2017, arXiv 1706.03741), and the proxy
-    estimates true_reward / temperature up to a constant. Annotators may be a `crowd` over stacked rewards, some of
-    them adversaries (Wei, Zhang, arXiv 2505.09768), or `pairwise`. Metrics given `true_reward` too can report both.
+    estimates true_reward / temperature. Choices leave a constant open: the proxy's mean over `examples` is zero.
+    Annotators may be a `crowd` over stacked rewards, some of them adversaries (Wei, Zhang, arXiv 2505.09768), or
+    `pairwise`. Metrics given `true_reward` too can report both.
 
     Generation 0 is curated by a fit to choices among `examples`, generation t + 1 by a fit to choices among the pool of
     generation t, which starts from the last parameters. The state is `Trained`; the proxy reads its average. If a
@@ -102,7 +103,7 @@ def learned(
     trained(lambda key, x: (), lambda key, params, x: jnp.zeros(()), **training)  # its mistakes are told here
     size = Static(_Size(network, k, comparisons, tuple(sorted(training.items()))))
     refit = Partial(_refit, size, lift(true_reward), lift(annotators))
-    return Preference(Partial(_first, refit, examples), Partial(_proxy, size), Partial(_again, refit))
+    return Preference(Partial(_first, refit, examples), Partial(_proxy, size, examples), Partial(_again, refit))
 
 
 class _Size(NamedTuple):
@@ -179,8 +180,9 @@ def _trainer(size: _Size, pool: Array, decided: Array) -> Trainer:
     return trained(init_params, loss, **dict(size.training))
 
 
-def _proxy(size: Static, state: Trained, x: Array) -> Array:
-    return _score(size.value.network, state.average, x)
+def _proxy(size: Static, examples: Array, state: Trained, x: Array) -> Array:
+    score = Partial(_score, size.value.network, state.average)
+    return score(x) - score(examples).mean()
 
 
 def _score(network: nn.Module, params: State, x: Array) -> Array:

@@ -23,7 +23,9 @@ def luce(temperature: float | Array = 1.0) -> Choice:
     return Partial(_luce, temperature)
 
 
-def crowd(fractions: ArrayLike | tuple[ArrayLike, ...], temperatures: ArrayLike = 1.0) -> Choice:
+def crowd(
+    fractions: ArrayLike | tuple[ArrayLike, ...], temperatures: ArrayLike | tuple[ArrayLike, ...] = 1.0
+) -> Choice:
     """Shows each group to one annotator, whose type is drawn by `fractions`, and who then chooses as in `luce`.
 
     Σ_u q_u H^{K, r_u} (Zhao, Fu, Pham, arXiv 2511.09002); `theory.crowd_operator` is the exact one. Rewards come one
@@ -34,16 +36,16 @@ def crowd(fractions: ArrayLike | tuple[ArrayLike, ...], temperatures: ArrayLike 
         fractions: q `[types]`, summing to one.
         temperatures: one for all, or each type's own, `[types]`.
     """
-    fractions = jnp.asarray(fractions, float)
-    if fractions.ndim != 1 or jnp.shape(temperatures) not in ((), fractions.shape):
+    fractions, temperatures = jnp.asarray(fractions, float), jnp.asarray(temperatures, float)
+    if fractions.ndim != 1 or temperatures.shape not in ((), fractions.shape):
         raise ValueError(
-            f"fractions of shape {fractions.shape} and temperatures of shape {jnp.shape(temperatures)}: "
+            f"fractions of shape {fractions.shape} and temperatures of shape {temperatures.shape}: "
             "give one fraction a type, and one temperature for all or a type"
         )
     require("fractions", fractions, lambda q: q >= 0, "are not shares: take numbers of at least 0")
     require("fractions", fractions, lambda q: abs(q.sum() - 1) < _SLACK, "do not sum to 1: divide by their sum")
     require("temperatures", temperatures, lambda t: t >= 0, "are not temperatures: take numbers of at least 0")
-    return Partial(_crowd, fractions, jnp.broadcast_to(jnp.asarray(temperatures, float), fractions.shape))
+    return Partial(_crowd, fractions, jnp.broadcast_to(temperatures, fractions.shape))
 
 
 def pairwise(preference: Duel) -> Choice:

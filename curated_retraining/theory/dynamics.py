@@ -25,7 +25,7 @@ def curated_share(lam: ArrayLike) -> Array:
     return 1 / (1 + 1 / jnp.asarray(lam, float))
 
 
-def advance(operator: Operator, p: Array, k: ArrayLike, share: Array, p_ref: Array) -> Array:
+def advance(operator: Operator, p: Array, k: Array | float, share: Array, p_ref: Array) -> Array:
     """(1 − η) p_ref + η p·H for η = `share`: one generation under any operator, `[s]`."""
     share = share.astype(p.dtype)
     curated = jnp.where(p > 0, p * operator(p, k), 0.0)  # H may be infinite where there is no mass
@@ -71,7 +71,7 @@ def trajectory(
         lam: λ = #curated / #real; `jnp.inf` is the pure loop.
         num: generations.
         p_ref: probabilities of the real data, `[s]`; `p_0` by default.
-        temperature: τ of the choice; 0 is best-of-K.
+        temperature: τ of the choice; 0 is best-of-K; or each type's own, `[types]`.
         users: shares of the types of annotators, `[types]`, summing to one; none where all are alike.
         reward_range: static bound on the range of r / τ, as in `k_way_ratio`.
         observe: p `[s]` -> what is kept of it, arrays or a tree of them: for large supports, whose course is larger.

@@ -49,7 +49,7 @@ def pairwise_operator(preference: Array, k: int) -> Operator:
     ways = [math.factorial(k - 1) / math.prod(map(math.factorial, count)) for count in counts.tolist()]
     groups = np.concatenate([np.repeat(np.arange(s), len(others))[:, None], np.tile(others, (s, 1))], axis=1)
     won = jax.vmap(_first_wins)(preference[groups[:, :, None], groups[:, None, :]]).reshape(s, len(others))
-    table = won * jnp.array(ways, won.dtype) * k
+    table = won * jnp.broadcast_to(jnp.array(ways, won.dtype) * k, won.shape)
 
     def operator(p: Array, k: Any = k) -> Array:
         del k

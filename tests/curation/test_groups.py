@@ -76,6 +76,14 @@ def test_a_choice_rule_may_use_several_annotators(assert_mean):
     assert_mean(chosen[:, None] == np.arange(3), [0.5, 0, 0.5])
 
 
+@pytest.mark.parametrize("nothing", [np.nan, -np.inf])
+def test_a_group_that_cannot_be_decided_is_seen(nothing):
+    def rule(key, x, reward):
+        return jnp.where(x[0, 0] == 3, nothing, reward)  # of the second group only
+
+    assert np.isnan(curate(curation.k_way(3, rule), jnp.ones(6)).weight).all()
+
+
 @pytest.mark.parametrize("rule", [lambda key, x, reward: reward.sum(), lambda key, x, reward: reward[:, None]])
 def test_logits_of_another_shape_are_rejected(rule):
     """One number for a group would make all groups choose alike."""
