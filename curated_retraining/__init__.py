@@ -1,7 +1,17 @@
 """Curated retraining: generative models refitted, generation after generation, to their own chosen samples."""
 
-from curated_retraining import data, forecast, metrics, rewards, theory
-from curated_retraining.curation import everything, k_way, luce, rounds, threshold, tilt, top_fraction
+from curated_retraining import data, forecast, metrics, preferences, rewards, theory
+from curated_retraining.curation import (
+    crowd,
+    everything,
+    k_way,
+    luce,
+    pairwise,
+    rounds,
+    threshold,
+    tilt,
+    top_fraction,
+)
 from curated_retraining.data import checkerboard, draw, moons, ring, uniform, union
 from curated_retraining.loop import retraining, run, start
 from curated_retraining.mixing import accumulate, accumulate_subsample, fresh, replace, with_real
@@ -39,6 +49,7 @@ __all__ = [
     "class_probability",
     "combine",
     "confidence",
+    "crowd",
     "data",
     "ddpm",
     "distance",
@@ -60,6 +71,8 @@ __all__ = [
     "metrics",
     "moons",
     "negate",
+    "pairwise",
+    "preferences",
     "replace",
     "retraining",
     "rewards",

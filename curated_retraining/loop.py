@@ -48,7 +48,7 @@ def retraining(
     """
     if pool_size < 1:
         raise ValueError(f"pool_size={pool_size} is not a number of samples: take 1 or more")
-    preference = lift_all(_preference(reward))
+    preference = lift_all(reward if isinstance(reward, Preference) else constant(reward))
     return Partial(
         _generation, lift_all(model), preference, lift(curate), lift_all(mixing), Static(pool_size), lift(metrics)
     )
@@ -76,6 +76,11 @@ def run(key: PRNGKey, state: LoopState, step: Step, num: int) -> tuple[LoopState
     return jax.lax.scan(lambda state, _: step(key, state), state, length=num)
 
 
+def constant(reward: Reward) -> Preference:
+    """The `Preference` of a reward that stays as it is, without a state."""
+    return Preference(lift(_nothing), Partial(_fixed_reward, lift(reward)), lift(_unchanged))
+
+
 def _generation(model, preference, curate, mixing, pool_size, metrics, key, state: LoopState):
     generation_key = jax.random.fold_in(key, state.generation)
     sample_key, curate_key, mix_key, fit_key, preference_key = jax.random.split(generation_key, 5)
@@ -90,12 +95,6 @@ def _generation(model, preference, curate, mixing, pool_size, metrics, key, stat
     report = metrics(record) | {"effective_size": 1 / jnp.sum(train.weight**2)}
     state = LoopState(state.generation + 1, fitted, memory, preference.update(preference_key, state.preference, record))
     return state, report
-
-
-def _preference(reward: Reward | Preference) -> Preference:
-    if isinstance(reward, Preference):
-        return reward
-    return Preference(_nothing, Partial(_fixed_reward, lift(reward)), _unchanged)
 
 
 def _nothing(key):

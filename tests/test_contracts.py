@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.tree_util import Partial
 
 import curated_retraining as cr
 from curated_retraining.networks.mlp import TimeMLP
@@ -34,6 +35,20 @@ def _new_real(key):
     return cr.uniform(jnp.broadcast_to(jax.random.randint(key, (5, 1, 1), 0, 10), (5, 2, 3)))
 
 
+def _two_minded(curator):
+    """Curation of points whom a second annotator sees the other way round."""
+    return Partial(_asked_twice, curator)
+
+
+def _asked_twice(curator, key, pool, reward):
+    return curator(key, pool, jnp.stack([reward, -reward], axis=-1))
+
+
+def _cyclic(strength, x, y):
+    """Of numbers modulo 3, each is preferred to the one before it."""
+    return 0.5 + 0.5 * strength * jnp.sin(2 * jnp.pi * (x - y)[0, 0] / 3)
+
+
 MODELS = {
     "finite": Row(lambda: cr.finite(SUPPORT), exact=True),
     "gaussian": Row(cr.gaussian, exact=True),
@@ -48,13 +63,15 @@ MODELS = {
 }
 CURATORS = {
     "k_way": Row(lambda t: cr.k_way(2, cr.luce(t)), values=(1.0, 0.0, 3.0)),
+    "crowd": Row(lambda q: _two_minded(cr.k_way(2, cr.crowd((q, 1 - q), (1.0, 0.0)))), values=(0.3, 0.0, 1.0)),
+    "pairwise": Row(lambda a: cr.k_way(4, cr.pairwise(Partial(_cyclic, a))), values=(1.0, 0.0, -0.4)),
     "rounds": Row(lambda t: cr.rounds(cr.k_way(4, cr.luce(t)), 3), values=(1.0, 0.0, 3.0)),
     "tilt": Row(cr.tilt, values=(1.0, 0.0, 3.0)),
     "top_fraction": Row(cr.top_fraction, values=(0.3, 1.0, 0.01)),
     "threshold": Row(cr.threshold, values=(0.0, -9.0, 0.5)),
     "everything": Row(cr.everything),
 }
-CURATED = {"k_way": 8, "rounds": 12}  # points of a pool of 16; all of them elsewhere
+CURATED = {"k_way": 8, "crowd": 8, "pairwise": 4, "rounds": 12}  # points of a pool of 16; all of them elsewhere
 LAMS = (1.0, 0.0, 0.25, jnp.inf)
 MIXINGS = {
     "replace": Row(cr.replace),

@@ -14,6 +14,7 @@ from curated_retraining.theory.crowds import crowd_potential, pluralistic_limit
 from curated_retraining.theory.dynamics import curated_share, mixed_limit, pure_limit, retrain, trajectory
 from curated_retraining.theory.nodes import sums
 from curated_retraining.theory.operator import crowd_operator, k_way_operator, k_way_ratio
+from curated_retraining.theory.pairwise import pairwise_operator, pairwise_ratio, pairwise_trajectory
 from curated_retraining.theory.pure import kl_to_pure_limit, reward_gain, two_level_map
 from curated_retraining.theory.tilt import condensed_mass, implied_rlhf, rlhf_optimum, tilt_limit
 
@@ -30,6 +31,9 @@ __all__ = [
     "kl_ceiling",
     "kl_to_pure_limit",
     "mixed_limit",
+    "pairwise_operator",
+    "pairwise_ratio",
+    "pairwise_trajectory",
     "pluralistic_limit",
     "pure_limit",
     "real_kl_ceiling",

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from curated_retraining.theory.operator import crowd_operator
+from curated_retraining.theory.operator import Operator, crowd_operator
 from curated_retraining.types import Array, require
 
 
@@ -23,6 +23,14 @@ def curated_share(lam: ArrayLike) -> Array:
     """η = 1 / (1 + 1/λ), the curated share of the training weight; right at λ = 0 and at λ = ∞."""
     require("lam", lam, lambda v: v >= 0, "is not a ratio #curated / #real: take a number of at least 0, or inf")
     return 1 / (1 + 1 / jnp.asarray(lam, float))
+
+
+def advance(operator: Operator, p: Array, k: Array | float, share: Array, p_ref: Array) -> Array:
+    """(1 − η) p_ref + η p·H for η = `share`: one generation under any operator, `[s]`."""
+    share = share.astype(p.dtype)
+    curated = jnp.where(p > 0, p * operator(p, k), 0.0)  # H may be infinite where there is no mass
+    mixed = (1 - share) * p_ref + share * curated
+    return mixed / mixed.sum()  # exact in theory; an error of mass would grow ηK-fold a generation
 
 
 def retrain(
@@ -38,7 +46,7 @@ def retrain(
 ) -> Array:
     """One generation: from p_t to p_{t+1}, both `[s]`; the arguments are those of `trajectory`."""
     operator = crowd_operator(r, users, temperature=temperature, reward_range=reward_range)
-    return _retrain(operator, p, k, curated_share(lam), p_ref)
+    return advance(operator, p, k, curated_share(lam), p_ref)
 
 
 def trajectory(
@@ -63,7 +71,7 @@ def trajectory(
         lam: λ = #curated / #real; `jnp.inf` is the pure loop.
         num: generations.
         p_ref: probabilities of the real data, `[s]`; `p_0` by default.
-        temperature: τ of the choice; 0 is best-of-K.
+        temperature: τ of the choice; 0 is best-of-K; or each type's own, `[types]`.
         users: shares of the types of annotators, `[types]`, summing to one; none where all are alike.
         reward_range: static bound on the range of r / τ, as in `k_way_ratio`.
         observe: p `[s]` -> what is kept of it, arrays or a tree of them: for large supports, whose course is larger.
@@ -72,7 +80,7 @@ def trajectory(
     p_ref, share = p_0 if p_ref is None else p_ref, curated_share(lam)
 
     def step(p, _):
-        return _retrain(operator, p, k, share, p_ref), observe(p)
+        return advance(operator, p, k, share, p_ref), observe(p)
 
     return jax.lax.scan(step, p_0, length=num + 1)[1]  # p_0 first, with no copy of the whole
 
@@ -127,7 +135,7 @@ def mixed_limit(
         return jnp.where(moved <= still, x, jnp.nan)
 
     def residual(p):
-        return _retrain(operator, p, k, share, p_ref) - p
+        return advance(operator, p, k, share, p_ref) - p
 
     def solve(residual, begin):
         floor = eps * jax.lax.stop_gradient(p_ref + begin)  # what has all but gone may go on vanishing
@@ -140,10 +148,3 @@ def mixed_limit(
         return jax.lax.custom_linear_solve(linear, y, neumann, transpose_solve=neumann)
 
     return jax.lax.custom_root(residual, p_ref if p_0 is None else p_0, solve, tangent_solve)
-
-
-def _retrain(operator, p, k, share, p_ref):
-    share = share.astype(p.dtype)
-    curated = jnp.where(p > 0, p * operator(p, k), 0.0)  # H may be infinite where there is no mass
-    mixed = (1 - share) * p_ref + share * curated
-    return mixed / mixed.sum()  # exact in theory; an error of mass would grow ηK-fold a generation

@@ -10,6 +10,7 @@ H depends on r alone, so a support of more than `DENSE` points is evaluated on n
 """
 
 from collections.abc import Callable
+from typing import cast
 
 import jax
 import jax.numpy as jnp
@@ -80,11 +81,11 @@ def crowd_operator(
 ) -> Operator:
     """Σ_u q_u H^{K, r_u} for types of annotators with rewards `r` `[types, s]` and shares `users` `[types]`.
 
-    Each group is shown to one annotator, whose type is drawn by its share (Zhao, Fu, Pham 2025). Without `users` it is
-    `k_way_operator` of `r` `[s]`.
+    Each group is shown to one annotator, whose type is drawn by its share (Zhao, Fu, Pham 2025); each type may have its
+    own temperature, `[types]`. Without `users` it is `k_way_operator` of `r` `[s]`.
 
     Raises:
-        ValueError: where the shapes of `r` and `users` do not belong together.
+        ValueError: where the shapes of `r`, `users` and `temperature` do not belong together.
     """
     if users is None and r.ndim == 1:
         return k_way_operator(r, temperature=temperature, reward_range=reward_range)
@@ -92,7 +93,10 @@ def crowd_operator(
     if r.ndim != 2 or given != r.shape[:1]:
         raise ValueError(f"r of shape {r.shape} needs users of shape {r.shape[:-1]}, not {given}")
 
-    each = [k_way_operator(row, temperature=temperature, reward_range=reward_range) for row in r]
+    if np.shape(temperature) not in ((), given):
+        raise ValueError(f"temperature of shape {np.shape(temperature)}: give one for all, or each type's own, {given}")
+    own = [*cast(Array, temperature)] if np.ndim(temperature) else [temperature] * r.shape[0]
+    each = [k_way_operator(row, temperature=t, reward_range=reward_range) for row, t in zip(r, own, strict=True)]
 
     def operator(p, k):
         return jnp.asarray(sum(share * one(p, k) for share, one in zip(jnp.asarray(users), each, strict=True)))

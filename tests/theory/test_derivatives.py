@@ -11,6 +11,14 @@ from curated_retraining.theory import operator
 pytestmark = pytest.mark.usefixtures("float64")
 
 P, R, VALUE = np.array([0.3, 0.1, 0.05, 0.35, 0.2]), np.array([0.5, 2.0, 1.8, -1.0, 1.2]), np.arange(5.0) ** 2
+
+
+def _duels(r):
+    """Wins of the row over the column, with a cycle in them."""
+    gap = r[:, None] - r[None]
+    return jax.nn.sigmoid(gap + jnp.sin(3 * gap))
+
+
 STATEMENTS = {
     "trajectory": lambda p, r, lam: theory.trajectory(p, r, k=3.3, lam=lam, num=4)[-1] @ VALUE,
     "mixed_limit": lambda p, r, lam: theory.mixed_limit(p, r, k=3.3, lam=lam) @ VALUE,
@@ -19,6 +27,7 @@ STATEMENTS = {
     "reward_floor": lambda p, r, lam: theory.reward_floor(p, r, k=3.3, lam=lam),
     "implied_rlhf": lambda p, r, lam: jnp.stack(theory.implied_rlhf(jnp.asarray(P[::-1]), p, r)).sum() * lam,
     "crowd": lambda p, r, lam: theory.crowd_potential(p, jnp.stack([r, -r]), jnp.array([0.3, 0.7])) * lam,
+    "pairwise": lambda p, r, lam: theory.pairwise_trajectory(p, _duels(r), k=3, lam=lam, num=2)[-1] @ VALUE,
 }
 
 

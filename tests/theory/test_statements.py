@@ -176,6 +176,15 @@ def test_a_crowd_chooses_by_its_types_in_turn(crowds):
     np.testing.assert_allclose(p[7] * ratio[7], chosen, rtol=ACCURACY)
 
 
+def test_each_type_of_a_crowd_may_have_its_own_temperature():
+    r, users, p = jnp.array([[0.0, 1.0, 2.0], [3.0, 0.0, 1.0]]), jnp.array([0.3, 0.7]), jnp.array([0.2, 0.5, 0.3])
+    mixed = theory.crowd_operator(r, users, temperature=np.array([0.5, 0.0]))(p, 3)
+    soft, best = theory.k_way_ratio(p, r[0] / 0.5, 3), theory.k_way_ratio(p, r[1], 3, temperature=0.0)
+    np.testing.assert_allclose(mixed, 0.3 * soft + 0.7 * best, rtol=ACCURACY)
+    with pytest.raises(ValueError, match=r"temperature of shape \(3,\)"):
+        theory.crowd_operator(r, users, temperature=jnp.ones(3))
+
+
 def test_separated_basins_end_at_the_shares_of_their_types(crowds):
     """Each type likes one point by 60 and the rest alike: what the others like is worth e^−60 beside it."""
     p, _, users = crowds

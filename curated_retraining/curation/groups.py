@@ -1,0 +1,68 @@
+"""Curation by groups: one point of each is kept."""
+
+import jax
+import jax.numpy as jnp
+from jax.tree_util import Partial
+
+from curated_retraining.types import Array, Choice, Curator, Dataset, PRNGKey, Static, lift
+
+
+def k_way(k: int, choice: Choice) -> Curator:
+    """Keeps one point of each group of `k`, chosen by `choice`: n points become exactly n / k, evenly weighted.
+
+    The groups are the consecutive, disjoint rows of a pool of independent samples, hence fresh for each choice: the
+    n / k choices are independent draws of p·H^K (the paper's eq. 1 and 2; theory.k_way_ratio is the exact H^K).
+    A group that `choice` cannot decide, by NaN or no logit above −∞, makes the weights NaN: seen in effective_size.
+
+    Raises:
+        ValueError: where `k` < 2, or a pool does not split into groups of `k`.
+    """
+    if k < 2:
+        raise ValueError(f"k={k} leaves nothing to choose from: take groups of 2 or more")
+    return Partial(_k_way, Static(k), lift(choice))
+
+
+def rounds(curate: Curator, num: int) -> Curator:
+    """Curates one pool `num` times, each time shuffled and regrouped: `num` times as many points, evenly shared.
+
+    Cheaper than a larger pool, but the rounds see the same points, so their choices are not independent.
+    """
+    if num < 1:
+        raise ValueError(f"num={num} is not a number of rounds: take 1 or more")
+    return Partial(_rounds, Static(num), lift(curate))
+
+
+def choose(key: PRNGKey, choice: Choice, groups: Array, rewards: Array) -> tuple[Array, Array]:
+    """Whom `choice` takes of each of `groups` `[g, k, *event]` with `rewards` `[g, k]` or `[g, k, annotators]`: `[g]`.
+
+    And, `[]`, whether all could be decided: NaN and no logit above −∞ are no choice.
+    """
+    num, k = groups.shape[:2]
+    choice_key, gumbel_key = jax.random.split(key)
+    logits = jax.vmap(choice)(jax.random.split(choice_key, num), groups, rewards)
+    if logits.shape != (num, k):
+        raise ValueError(
+            f"a choice among {k} returned logits of shape {logits.shape[1:]}: return one number a candidate"
+        )
+    chosen = jnp.argmax(logits + jax.random.gumbel(gumbel_key, logits.shape, logits.dtype), axis=-1)
+    return chosen, jnp.all(logits.max(axis=-1) > -jnp.inf)
+
+
+def _k_way(size: Static, choice: Choice, key: PRNGKey, pool: Array, reward: Array) -> Dataset:
+    k, n = size.value, pool.shape[0]
+    if n % k:
+        raise ValueError(f"a pool of {n} does not split into groups of {k}: take a multiple of {k}")
+    groups, rewards = (a.reshape(n // k, k, *a.shape[1:]) for a in (pool, reward))
+    chosen, decided = choose(key, choice, groups, rewards)
+    weight = jnp.where(decided, jnp.full(n // k, k / n, float), jnp.nan)
+    return Dataset(pool[jnp.arange(0, n, k) + chosen], weight)
+
+
+def _rounds(num: Static, curate: Curator, key: PRNGKey, pool: Array, reward: Array) -> Dataset:
+    def one(key):
+        shuffle_key, curate_key = jax.random.split(key)
+        order = jax.random.permutation(shuffle_key, pool.shape[0])
+        return curate(curate_key, pool[order], reward[order])
+
+    each = jax.lax.map(one, jax.random.split(key, num.value))
+    return Dataset(each.x.reshape(-1, *pool.shape[1:]), each.weight.reshape(-1) / num.value)

@@ -1,0 +1,66 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from pools import ROWS, curate
+from scipy.special import softmax
+
+from curated_retraining import curation
+
+ERRORS = [
+    (lambda: curation.tilt(-1.0), "temperature=-1"),
+    (lambda: curation.top_fraction(0.0), r"share=0\.0"),
+    (lambda: curation.top_fraction(1.5), r"share=1\.5"),
+    (lambda: curate(curation.tilt(), jnp.zeros((6, 2))), r"\(6, 2\)"),
+    (lambda: curate(curation.top_fraction(0.5), jnp.zeros((6, 2))), r"\(6, 2\)"),
+    (lambda: curate(curation.threshold(0.5), jnp.zeros((6, 2))), r"\(6, 2\)"),
+]
+
+
+@pytest.mark.parametrize(("act", "message"), ERRORS)
+def test_mistakes_are_rejected(act, message):
+    with pytest.raises(ValueError, match=message):
+        act()
+
+
+@pytest.mark.parametrize("temperature", [0.25, 1.0])
+def test_tilt_is_a_softmax_over_the_pool(temperature):
+    reward = np.array([0.0, 1.0, -2.0, 0.5, 3.0, 3.0])
+    tilted = curate(curation.tilt(temperature), reward)
+    np.testing.assert_array_equal(tilted.x, ROWS)
+    np.testing.assert_allclose(tilted.weight, softmax(reward / temperature), rtol=1e-5)  # float32 exponentials
+
+
+def test_tilt_at_temperature_zero_keeps_the_best():
+    tilted = curate(curation.tilt(0.0), [0.0, 1.0, 3.0, 0.5, 3.0, 2.0])
+    np.testing.assert_array_equal(tilted.weight, [0, 0, 0.5, 0, 0.5, 0])
+
+
+@pytest.mark.parametrize(
+    ("share", "kept"),
+    [(0.5, [1, 0, 2 / 3, 2 / 3, 2 / 3, 0]), (1 / 4, [1, 0, 1 / 6, 1 / 6, 1 / 6, 0]), (1.0, [1, 1, 1, 1, 1, 1])],
+)
+def test_top_fraction_keeps_its_share_exactly_with_ties_at_the_edge(share, kept):
+    """In points: 6 · share, of which the best takes one and the three that tie take what is left."""
+    got = curate(curation.top_fraction(share), [3.0, 0.0, 1.0, 1.0, 1.0, -1.0])
+    np.testing.assert_allclose(got.weight, np.array(kept) / (6 * share), rtol=1e-6)
+    np.testing.assert_allclose(got.weight.sum(), 1, rtol=1e-6)
+
+
+def test_threshold_keeps_what_reaches_it():
+    kept = curate(curation.threshold(1.0), [1.0, 0.9, 2.0, -1.0, 1.0, 5.0])
+    np.testing.assert_array_equal(kept.x, ROWS)
+    np.testing.assert_array_equal(kept.weight, [0.25, 0, 0.25, 0, 0.25, 0.25])
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_threshold_that_nobody_reaches_is_seen(compiled):
+    """Compiled, 0 / 0 may be rewritten to 0: then mixing with real data would hide that nothing was kept."""
+    with jax.disable_jit(not compiled):
+        assert np.isnan(curate(curation.threshold(1.0), jnp.zeros(6)).weight).all()
+
+
+def test_everything_keeps_the_pool_evenly():
+    kept = curate(curation.everything(), [0.0, 1.0, 3.0, 0.5, 3.0, 2.0])
+    np.testing.assert_array_equal(kept.x, ROWS)
+    np.testing.assert_array_equal(kept.weight, np.full(6, np.float32(1 / 6)))
