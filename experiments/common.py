@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import jax
+import numpy as np
 from absl import app, flags
 
 from curated_retraining.driver import RunError
@@ -65,6 +66,17 @@ def launch(main: Callable[[], None]) -> None:
             sys.exit("stopped: the same command goes on, from the last checkpoint where there is one")
 
     app.run(guarded)
+
+
+def row_titles(lams: list[str]) -> list[str]:
+    """What figures call the rows of λ."""
+    return ["pure loop, λ = ∞" if math.isinf(float(lam)) else f"real + curated, λ = {lam}" for lam in lams]
+
+
+def by_row(values: np.ndarray, rows: int) -> np.ndarray:
+    """`[generations, rows × seeds, ...]` as `[rows, seeds, generations, ...]`."""
+    cells = np.moveaxis(values, 0, 1)
+    return cells.reshape(rows, -1, *cells.shape[1:])
 
 
 def _ours() -> list[flags.Flag]:

@@ -5,7 +5,6 @@ Forecasts come as `[course]` or `[course, low, high]`, the ends of its bands, ea
 
 import csv
 import io
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import numpy as np
 
 from curated_retraining import figures
 from curated_retraining.forecast import Forecast
+from experiments import common
 
 FEW = 100  # samples, below which a forecast is told to rest on little
 SHOWN = 10  # classes in the table and the figure, the largest ones; the files have all
@@ -99,7 +99,7 @@ def draw(
         path,
         course,
         (ends[0], ends[1]) if ends else None,
-        rows=["pure loop, λ = ∞" if math.isinf(float(lam)) else f"real + curated, λ = {lam}" for lam in lams],
+        rows=common.row_titles(list(lams)),
         names=[f"class {c}" for c in shown],
         labels=AXES,
         band=band,

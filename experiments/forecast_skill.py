@@ -81,7 +81,7 @@ def judge(target: Target, data: str, model: str, folder: Path) -> list[dict[str,
             {"data": data, "model": model, "lam": lam, "of": name, **errors(m, s, b)}
             for name, m, s, b in zip(Course._fields, of_seeds, said, best, strict=True)
         ]
-    titles = ["pure loop, λ = ∞" if np.isinf(float(lam)) else f"real + curated, λ = {lam}" for lam in FLAGS.lam]
+    titles = common.row_titles(FLAGS.lam)
     shown, dashed = (jax.tree.map(lambda values: np.stack([values[c] for c in cells]), c) for c in (measured, foretold))
     (folder / "figures").mkdir(exist_ok=True)
     figures.shares(

@@ -40,6 +40,7 @@ def play():
             patch.setitem(generators.CPU, "npz", generators.CPU["npz"]._replace(calls=2, batch_size=8))
             patch.setattr(run, "ROUNDS", 2)
             patch.setattr(run, "JUDGED", 24)
+            patch.setattr(run, "AT_A_TIME", 24)
             patch.setattr(observed, "SHOWN", 4)
             flags.FLAGS(["images", *SMALL, "--chunk=24", *arguments])
             run.main()
@@ -97,7 +98,7 @@ def test_the_same_command_finds_itself_complete_and_another_is_refused(play, ima
     play(f"--npz={images}", f"--out={finished}")
     said = capsys.readouterr().out
     assert f"{finished} is complete" in said and "λ=0.5 E[r] forecast" in said
-    for other in ("--gamma=3", "--steps=3", "--model=ddpm"):
+    for other in ("--gamma=3", "--steps=3", "--model=ddpm", "--chunk=12"):
         with pytest.raises(RunError, match=other[2:].split("=")[0]):
             play(f"--npz={images}", f"--out={finished}", other)
     assert {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()} == before

@@ -9,6 +9,7 @@ import numpy as np
 from jax.tree_util import Partial
 
 from curated_retraining import metrics
+from curated_retraining.classifiers import TrainedClassifier
 from curated_retraining.datasets import Images, Split
 from curated_retraining.inception import inception_features
 from curated_retraining.metrics.chunks import map_chunks
@@ -82,6 +83,15 @@ def build(
         ),
         Partial(_on_features, in_chunks(features.of, features.chunk), of_features, Static(features.distance)),
         Partial(_pictures, lift(model.sample), Static(k)),
+    )
+
+
+def in_training(classifier: TrainedClassifier, data: Split, chunk: int) -> Metrics:
+    """Class shares and Fréchet distance, by the classifier alone: what no flag of a loop changes."""
+    moments = jax.jit(metrics.moments, static_argnums=2)(classifier.features, data.train.x, chunk)
+    named = Partial(_likeliest, in_chunks(classifier.logits, chunk))
+    return metrics.join(
+        metrics.proportions(named, len(data.train.names)), metrics.frechet(classifier.features, moments, chunk)
     )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from curated_retraining import figures, forecast
 from curated_retraining.driver import History
 from curated_retraining.forecast import Forecast
+from experiments import common
 from experiments.images.observed import Judged
 
 FIGURES = ("shares.png", "quality.png", "curation.png", "samples.png")
@@ -37,7 +38,7 @@ def write(
     liked: int | None,
 ) -> None:
     """Prints the table and leaves the figures in `out/figures`; `liked` is the class that the reward likes, if any."""
-    measured = {name: _by_row(values, len(lams)) for name, values in history.items()}
+    measured = {name: common.by_row(values, len(lams)) for name, values in history.items()}
     predicted = predict(measured["judged"], real, len(names), lams=lams, k=k, temperature=temperature)
     print(table(measured, predicted, lams, names, liked))
     print(f"results in {out}: metrics.csv, checkpoints/ and figures/ ({', '.join(FIGURES)})")
@@ -46,7 +47,7 @@ def write(
     folder.mkdir(exist_ok=True)
     if all((folder / name).exists() for name in FIGURES):
         return
-    rows = ["pure loop, λ = ∞" if np.isinf(float(lam)) else f"real + curated, λ = {lam}" for lam in lams]
+    rows = common.row_titles(lams)
     figures.stacked_shares(
         folder / "shares.png",
         measured["share"],
@@ -131,9 +132,3 @@ def table(
             for kind, values in (("", mean), (" forecast", course[row]), (" difference", mean - course[row])):
                 lines.append(f"{f'λ={lam} {name}{kind}':>28}" + "".join(f"{value:8.3f}" for value in values))
     return "\n".join(lines)
-
-
-def _by_row(values: np.ndarray, rows: int) -> np.ndarray:
-    """`[generations, rows × seeds, ...]` as `[rows, seeds, generations, ...]`."""
-    cells = np.moveaxis(values, 0, 1)
-    return cells.reshape(rows, -1, *cells.shape[1:])

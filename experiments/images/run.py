@@ -14,16 +14,17 @@ import curated_retraining as cr
 from curated_retraining import classifiers, datasets
 from curated_retraining.datasets import Split
 from curated_retraining.driver import claimed, drive, newest, write
-from curated_retraining.types import Model, Reward, Static, lift_all
+from curated_retraining.types import Dataset, Model, Reward, Static, lift, lift_all
 from experiments import common
 from experiments.images import generators, loops, observed, report
 
 FLAGS = flags.FLAGS
 GAMMA = {"class_probability": 5.0, "confidence": 15.0}  # the paper's
 ROUNDS = 10  # of the training of generation 0, with a checkpoint after each
-JUDGED = 1000  # samples that such a round is judged by
+JUDGED = 1000  # samples that such a round is judged by, this many at a time:
+AT_A_TIME = 250  # no flag of a loop may change what loops share
 OF_GENERATION_ZERO = ("dataset", "data", "model", "preset", "coupling", "dtype", "first_steps")
-ELSEWHERE = ("data_dir", "npz", "download", "pretrained", "classifier", "inception", "chunk", "keep")
+ELSEWHERE = ("data_dir", "npz", "download", "pretrained", "classifier", "inception", "keep")
 
 
 def define() -> None:
@@ -48,8 +49,12 @@ def define() -> None:
     flags.DEFINE_integer("reference", 5000, "real images that samples are compared with one by one, at most", 10)
     flags.DEFINE_string("pretrained", None, "folder of generation 0, to share it between runs (in --out by default)")
     flags.DEFINE_string("classifier", None, "file of the classifier, to share it between runs (in --out by default)")
-    flags.DEFINE_string("inception", None, "weights of Inception-v3 for the FID proper, pt_inception-2015-12-05.pth")
-    flags.DEFINE_integer("chunk", 500, "images that are drawn or judged at a time: memory grows with it", 1)
+    flags.DEFINE_string(
+        "inception", None, "weights of Inception-v3, pt_inception-2015-12-05-6726825d.pth, for the FID proper"
+    )
+    flags.DEFINE_integer(
+        "chunk", 500, "images that are drawn or judged at a time: memory grows with it, and samples depend on it", 1
+    )
     flags.DEFINE_integer("keep", 2, "newest checkpoints that stay", 1)
 
 
@@ -62,7 +67,7 @@ def main() -> None:
         write(out / "classifier.json", json.dumps(classifier.report, indent=2) + "\n")
     print(report.of_classifier(classifier.report))
     reward = _reward(classifier, settings["gamma"])
-    model = _model(data, settings["steps"])
+    model = _model(data, settings["steps"], FLAGS.chunk)
     observe = observed.build(
         classifier.logits,
         _features(classifier),
@@ -73,9 +78,7 @@ def main() -> None:
         chunk=FLAGS.chunk,
     )
     real = cr.uniform(jnp.asarray(data.train.x))
-    rounds = _model(data, settings["first_steps"] // ROUNDS, carry=True)
-    one_round = Partial(loops.generation, lift_all(rounds), reward, cr.everything(), observe, Static(JUDGED), real)
-    first = _pretrained(out, settings, one_round)
+    first = _pretrained(out, settings, data, classifier, real)
 
     lams = np.array([float(text) for text in FLAGS.lam])
     seeds = FLAGS.seed + np.arange(FLAGS.seeds)
@@ -103,15 +106,29 @@ def main() -> None:
     )
 
 
-def _pretrained(out: Path, settings: dict[str, Any], one_round: Partial) -> Any:
+def _pretrained(
+    out: Path, settings: dict[str, Any], data: Split, classifier: classifiers.TrainedClassifier, real: Dataset
+) -> Any:
     """The generator trained in `--pretrained`, or read from there: a loop of λ = 0, real images alone."""
     folder = Path(FLAGS.pretrained) if FLAGS.pretrained else out / "generation_0"
-    model, *_, real = one_round.args
-    begin = Partial(loops.untrained, model.init, real.x[:2])
-    advance = Partial(one_round.func, *one_round.args, (jnp.zeros(1), jnp.zeros(1, int)))  # λ and seed of one cell
-    of_results = {name: settings[name] for name in OF_GENERATION_ZERO}
-    drive(folder, of_results, begin, advance, cells=[{}], generations=ROUNDS - 1, keep=2, unit="round")
+    model = lift_all(_model(data, settings["first_steps"] // ROUNDS, AT_A_TIME, carry=True))
+    observe = observed.in_training(classifier, data, AT_A_TIME)
+    cell = jnp.zeros(1), jnp.zeros(1, int)  # λ and seed
+    drive(
+        folder,
+        {name: settings[name] for name in OF_GENERATION_ZERO},
+        begin := Partial(loops.untrained, model.init, real.x[:2]),
+        Partial(loops.generation, model, lift(_indifferent), cr.everything(), observe, Static(JUDGED), real, cell),
+        cells=[{}],
+        generations=ROUNDS - 1,
+        keep=2,
+        unit="round",
+    )
     return jax.tree.map(lambda leaf: leaf[0], newest(folder, begin).model)
+
+
+def _indifferent(x):
+    return jnp.zeros(x.shape[0])
 
 
 def _data() -> Split:
@@ -147,7 +164,7 @@ def _settings(data: Split) -> dict[str, Any]:
     }
 
 
-def _model(data: Split, steps: int, carry: bool = False) -> Model:
+def _model(data: Split, steps: int, chunk: int, carry: bool = False) -> Model:
     return generators.build(
         FLAGS.model,
         FLAGS.preset,
@@ -156,7 +173,7 @@ def _model(data: Split, steps: int, carry: bool = False) -> Model:
         coupling=FLAGS.coupling,
         dtype=FLAGS.dtype,
         steps=steps,
-        chunk=FLAGS.chunk,
+        chunk=chunk,
         carry=carry,
     )
 

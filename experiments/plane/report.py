@@ -10,6 +10,7 @@ import numpy as np
 from curated_retraining import figures, theory
 from curated_retraining.driver import History
 from curated_retraining.types import Array
+from experiments import common
 from experiments.plane import population
 from experiments.plane.population import SIDE, Population
 from experiments.plane.target import Target
@@ -35,7 +36,7 @@ def write(
 ) -> None:
     """Prints the table and leaves the figures in `out/figures`."""
     course, limit = exact
-    measured = {name: _by_row(values, len(lams)) for name, values in history.items()}
+    measured = {name: common.by_row(values, len(lams)) for name, values in history.items()}
     predicted = {name: np.asarray(v) for name, v in population.moments(plane, course, len(target.names)).items()}
     print(table(measured["top_mass"], predicted["top_mass"], lams))
     print(f"results in {out}: metrics.csv, checkpoints/ and figures/ ({', '.join(FIGURES)})")
@@ -44,7 +45,7 @@ def write(
     folder.mkdir(exist_ok=True)
     if all((folder / name).exists() for name in FIGURES):
         return
-    rows = ["pure loop, λ = ∞" if np.isinf(float(lam)) else f"real + curated, λ = {lam}" for lam in lams]
+    rows = common.row_titles(lams)
     in_plane = {"rows": rows, "extent": target.extent, "reward": _square(plane.reward)}
     points = _over_seeds(measured["pool"])
     p_0, limit = (_square(p / plane.cell) for p in (plane.p_ref, limit))
@@ -104,12 +105,6 @@ def _bounds(plane, course, lams, k):
         return least, theory.reward_floor(p_ref, reward, k=k, lam=lam), theory.kl_ceiling(k=k, lam=lam)
 
     return jax.vmap(of)(lams, course)
-
-
-def _by_row(values: np.ndarray, rows: int) -> np.ndarray:
-    """`[generations, rows × seeds, ...]` as `[rows, seeds, generations, ...]`."""
-    cells = np.moveaxis(values, 0, 1)
-    return cells.reshape(rows, -1, *cells.shape[1:])
 
 
 def _over_seeds(pool: np.ndarray) -> np.ndarray:
