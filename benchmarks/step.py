@@ -82,7 +82,7 @@ def pytorch(torch: Any, points: np.ndarray) -> Side:
     """The same round in eager PyTorch."""
     nn, silu = torch.nn, torch.nn.functional.silu
     tables = points, linear_betas(LEVELS), time_features(jnp.arange(LEVELS) / LEVELS)
-    x, betas, features = (torch.tensor(np.asarray(table)) for table in tables)
+    x, betas, features = (torch.tensor(np.asarray(table, np.float32)) for table in tables)
     kept = torch.cumprod(1 - betas, 0)
     before = torch.cat([torch.ones(1), kept[:-1]])
 
