@@ -84,7 +84,7 @@ class Twin:
 
     def __init__(self, torch: Any, params: Any):
         self.torch = torch
-        self.network = torch_unet.network(torch, NETWORK, SHAPE)
+        self.network = torch_unet.network(torch, NETWORK.network, SHAPE)
         for name, values in self.network.named_parameters():
             values.data.copy_(torch.tensor(torch_unet.copied(params, name, values.dim())))
 
@@ -129,7 +129,7 @@ class Twin:
         return Side(fit, sample)
 
 
-def untied(network: unet.UNet) -> Any:
+def untied(network: unet.InParts) -> Any:
     """Parameters with noise, so that no layer is zero and every weight matters."""
     params = jax.jit(network.init)(jax.random.key(0), jnp.zeros((1, *SHAPE)), time_features(jnp.zeros(1)))
     rng = np.random.default_rng(0)

@@ -41,11 +41,32 @@ class UpConv(Conv):
         return convolve_doubled(x, kernel)
 
 
-@jax.custom_vjp
 def convolve(x: Array, kernel: Array) -> Array:
     """Cross-correlation of `x` `[n, h, w, c]` with a `kernel` `[k, k, c, out]`, ⌊k / 2⌋ zeros beyond each border.
 
     `[n, h, w, out]` where k is odd, `[n, h + 1, w + 1, out]` where it is even.
+    """
+    return _small(x, kernel) if max(x.shape[1:3]) <= 2 else _large(x, kernel)
+
+
+def _small(x, kernel):
+    """All pixels against all pixels: where most taps fall beyond the border, one matrix product costs less."""
+    n, h, w, c = x.shape
+    rows, columns = (_taps(side, size) for side, size in zip((h, w), kernel.shape[:2], strict=True))
+    matrix = jnp.einsum("aip,bjq,pqco->abcijo", *(jnp.asarray(t, kernel.dtype) for t in (rows, columns)), kernel)
+    return (x.reshape(n, -1) @ matrix.reshape(h * w * c, -1)).reshape(n, rows.shape[1], columns.shape[1], -1)
+
+
+def _taps(side, size):
+    """Whether pixel a of x meets tap p of the kernel in pixel i of the result: `[side, side or side + 1, size]`."""
+    a, i, p = np.ogrid[:side, : side + 1 - size % 2, :size]
+    return a == i + p - size // 2
+
+
+@jax.custom_vjp
+def _large(x: Array, kernel: Array) -> Array:
+    """`convolve` of images larger than two pixels.
+
     XLA:CPU runs a convolution by its fast library only where the dimensions come in the order of this one. Outside
     loops it reorders the two convolutions of the gradient by itself, within `lax.scan` it does not and takes up to 50
     times as long; so on a CPU they are written in that order here. Other backends take the gradient of their own.
@@ -72,14 +93,14 @@ HALVES = np.array([[[1, 0, 0], [0, 1, 1]], [[1, 1, 0], [0, 0, 1]]])  # [odd row?
 
 
 def _forward(x, kernel):
-    return convolve(x, kernel), (x, kernel)
+    return _large(x, kernel), (x, kernel)
 
 
 def _backward(residuals, slope):
     return lax.platform_dependent(*residuals, slope, cpu=_ordered_gradient, default=_gradient)
 
 
-convolve.defvjp(_forward, _backward)
+_large.defvjp(_forward, _backward)
 
 
 def _convolution(x, kernel):

@@ -8,7 +8,7 @@ import pytest
 import curated_retraining as cr
 from curated_retraining.networks import unet
 from curated_retraining.networks.mlp import time_features
-from curated_retraining.networks.unet import Attention, GroupNorm, UNet, fold, unfold
+from curated_retraining.networks.unet import Attention, GroupNorm, InParts, UNet, fold, unfold
 
 X = jax.random.normal(jax.random.key(0), (4, 6, 5, 2))
 TIME = jnp.linspace(0, 1, 4)
@@ -82,6 +82,21 @@ def test_reads_the_time_and_one_time_stands_for_all(small):
     one, other = (apply(params, X, time_features(TIME[i : i + 1])) for i in (1, 2))
     np.testing.assert_allclose(one, apply(params, X, time_features(jnp.full(4, TIME[1]))), rtol=1e-4, atol=1e-4)
     assert np.abs(one - other).max() > 0.1
+
+
+def test_parts_of_a_batch_give_what_the_whole_gives_with_the_same_parameters(small):
+    params, whole = small
+    params = untied(params)
+    parts = InParts(SMALL, 2)
+    init = jax.eval_shape(parts.init, jax.random.key(1), X, time_features(TIME))
+    assert jax.tree.structure(init) == jax.tree.structure(params)
+    for time in (time_features(TIME), time_features(TIME[1:2])):
+        # sums of a few hundred products of size 1 in float32
+        np.testing.assert_allclose(jax.jit(parts.apply)(params, X, time), whole(params, X, time), rtol=1e-4, atol=1e-4)
+    convolutions = [
+        str(jax.make_jaxpr(parts.apply)(params, X[:n], time_features(TIME[:1]))).count("conv_general") for n in (3, 4)
+    ]
+    assert convolutions[1] == 2 * convolutions[0]  # three do not split
 
 
 def test_attention_carries_between_distant_pixels_and_knows_no_order():
