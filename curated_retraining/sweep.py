@@ -1,62 +1,146 @@
-"""Grids of hyper-parameters × seeds: all cells that differ in data alone are one program."""
+"""Sweeps: loops at every combination of hyper-parameters and seeds, from one call to arrays with named axes."""
 
-import itertools
+import json
+import math
+import os
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 from jax.tree_util import Partial
+from tqdm import tqdm
 
-from curated_retraining.types import Array, LoopState, PRNGKey, State, Step, lift
+from curated_retraining import driver, grids
+from curated_retraining.driver.generations import History, compiled
+from curated_retraining.grids import Cell, Loop
+from curated_retraining.types import Array, Static, lift
 
-Cell = Mapping[str, Any]  # a number or an array by hyper-parameter, and the `seed`
-
-
-class Loop(NamedTuple):
-    """A loop that can be played: how it starts and what a generation does."""
-
-    start: Callable[[PRNGKey], LoopState]
-    step: Step
+AT_A_TIME = (1, 8, 64)  # cells that a measurement plays side by side
 
 
-def grid(axes: Mapping[str, Sequence[Any]], seeds: Iterable[int]) -> list[Cell]:
-    """Every combination of the values of the axes, in their order, with every seed: the last changes fastest."""
-    values = itertools.product(*axes.values(), [int(seed) for seed in seeds])
-    return [dict(zip([*axes, "seed"], combination, strict=True)) for combination in values]
+class Sweep(NamedTuple):
+    """What a sweep found."""
+
+    axes: dict[str, list[Any]]  # the values along each leading axis of a metric: hyper-parameters, seed, generation
+    history: History  # by metric, `[*hyper-parameters, seeds, generations + 1, ...]`
+    batch: int  # cells that were played side by side
 
 
-def programs(make: Callable[..., Loop], cells: Sequence[Cell]) -> tuple[Partial, Partial]:
-    """`begin` and `advance` of all cells, as `drive` takes them; states and reports have a leading axis of cells.
+def sweep(
+    make: Callable[..., Loop],
+    axes: Mapping[str, Sequence[Any]],
+    seeds: Iterable[int],
+    *,
+    generations: int,
+    static: Sequence[str] = (),
+    batch: int | None = None,
+    folder: str | os.PathLike | None = None,
+    settings: Mapping[str, Any] | None = None,
+    every: int = 1,
+) -> Sweep:
+    """Plays the loops of `make` at every combination of the values of `axes` with every seed.
 
-    The cells are played one after another in a `lax.map`, so memory is that of one. A seed has the same keys in all
-    cells.
+    Axes named in `static` (K, a pool size) are part of a program, which is compiled once for each combination of their
+    values; all others are data of one program. What a program works in is said before it runs.
 
     Args:
-        make: hyper-parameters by name, as traced arrays -> `Loop`.
-        cells: the values of each, and `seed`, a cell; see `grid`.
+        make: hyper-parameters by name -> `Loop`; those not in `static` are traced numbers.
+        axes: the values of each hyper-parameter.
+        seeds: whole numbers; a seed has the same keys at all hyper-parameters.
+        generations: retrainings after generation 0.
+        static: names of axes that are no data.
+        batch: cells that are vmapped, the rest follow one another; None takes what a generation of the first
+            combination shows to be fastest here, of 1, 8 and 64. Numbers differ by rounding from one batch to another.
+        folder: keeps a checkpoint every `every` generations, a run's folder for each combination of static values, and
+            all numbers in one `metrics.csv`; the same call again goes on where it was, with the batch it began with.
+        settings: what else the results depend on; a folder with others is refused.
+
+    Raises:
+        ValueError: where an axis has no values or has a reserved name, a static one is not among them, or batch < 1.
+        RunError: see `driver.drive`.
     """
-    columns = {name: jnp.asarray([cell[name] for cell in cells]) for name in cells[0]}
-    return Partial(_begin, lift(make), columns), Partial(_advance, lift(make), columns)
+    axes = {name: list(values) for name, values in axes.items()} | {"seed": [int(seed) for seed in seeds]}
+    _check(axes, static, batch)
+    kept = None if folder is None else Path(folder)
+    data = {name: values for name, values in axes.items() if name not in static and name != "seed"}
+    cells = grids.grid(data, axes["seed"])
+    fixed = grids.grid({name: axes[name] for name in static}, [0])
+    builders = [_fixed(make, {name: cell[name] for name in static}) for cell in fixed]
+    batch = batch or (kept and _recorded(kept)) or _fastest(builders[0], cells)
+
+    histories = []
+    for builder, cell in zip(builders, fixed, strict=True):
+        begin, advance = grids.programs(builder, cells, batch)
+        if kept is None:
+            rows = [row for _, _, row in driver.advanced(begin, advance, cells=cells, generations=generations)]
+            histories.append({name: np.concatenate([row[name] for row in rows]) for name in rows[0]})
+        else:
+            own = kept / ",".join(f"{name}={cell[name]}" for name in static)
+            told = {"axes": data, "seeds": axes["seed"], "batch": batch} | dict(settings or {})
+            histories.append(driver.drive(own, told, begin, advance, cells=cells, generations=generations, every=every))
+    if kept is not None and static:
+        rows = [{name: {**one, **other}[name] for name in axes} for one in fixed for other in cells]
+        joined = {name: np.concatenate([history[name] for history in histories], axis=1) for name in histories[0]}
+        driver.write(kept / "metrics.csv", driver.table(joined, rows))
+    order = [*static, *data, "seed"]
+    history = {name: _in_order([each[name] for each in histories], order, axes, name) for name in histories[0]}
+    return Sweep(axes | {"generation": list(range(generations + 1))}, history, batch)
 
 
-def _begin(make: Partial, columns: dict[str, Array]) -> State:
-    def of(cell):
-        loop, start_key, _ = _loop(make, cell)
-        return loop.start(start_key)
-
-    return jax.lax.map(of, columns)
-
-
-def _advance(make: Partial, columns: dict[str, Array], states: State) -> tuple[State, dict[str, Array]]:
-    def of(cell_and_state):
-        cell, state = cell_and_state
-        loop, _, loop_key = _loop(make, cell)
-        return loop.step(loop_key, state)
-
-    return jax.lax.map(of, (columns, states))
+def _check(axes: Mapping[str, Sequence[Any]], static: Sequence[str], batch: int | None) -> None:
+    for name, values in axes.items():
+        if not values:
+            raise ValueError(f"the axis {name!r} has no values: give it one or more")
+    if "generation" in axes:
+        raise ValueError("an axis cannot be called 'generation', which every history has: choose another name")
+    if unknown := sorted(set(static) - (set(axes) - {"seed"})):
+        raise ValueError(f"static={unknown} are no axes: take some of {sorted(set(axes) - {'seed'})}")
+    if batch is not None and batch < 1:
+        raise ValueError(f"batch={batch} is no number of cells: take 1 or more, or None to have it measured")
 
 
-def _loop(make, cell):
-    start_key, loop_key = jax.random.split(jax.random.key(cell["seed"]))
-    return make(**{name: value for name, value in cell.items() if name != "seed"}), start_key, loop_key
+def _fixed(make: Callable[..., Loop], values: Mapping[str, Any]) -> Partial:
+    return Partial(_made, lift(make), Static(tuple(values.items())))
+
+
+def _made(make, values: Static, **data: Array) -> Loop:
+    return make(**dict(values.value), **data)
+
+
+def _recorded(folder: Path) -> int | None:
+    """The batch that a sweep in `folder` began with."""
+    for path in sorted(folder.glob("**/config.json")):
+        return json.loads(path.read_text())["flags"]["batch"]
+    return None
+
+
+def _fastest(make: Partial, cells: Sequence[Cell]) -> int:
+    """How many cells side by side take least time a cell, by their second call."""
+    best, least = 1, math.inf
+    for batch in AT_A_TIME if len(cells) > 1 else ():
+        if batch > len(cells):
+            break
+        begin, advance = grids.programs(make, cells[:batch], batch)
+        state = jax.jit(lambda begin: begin())(begin)
+        program = compiled(advance, state)
+        for _ in range(2):
+            began = time.perf_counter()
+            jax.block_until_ready(program(advance, state))
+            took = (time.perf_counter() - began) / batch
+        tqdm.write(f"{batch} side by side: {took:.3g} s a cell and generation")
+        if took > least:
+            break
+        best, least = batch, took
+    return best
+
+
+def _in_order(parts: list[np.ndarray], order: list[str], axes: Mapping[str, Sequence[Any]], name: str) -> np.ndarray:
+    """`[generations + 1, cells, ...]` by static values as one array with its axes in the order of `axes`."""
+    if len({part.shape for part in parts}) > 1:
+        raise ValueError(f"the metric {name!r} has another shape at other static values: leave it out of `metrics`")
+    values = np.moveaxis(np.stack(parts), 1, 2)
+    values = values.reshape(*(len(axes[each]) for each in order), *values.shape[2:])
+    return np.moveaxis(values, range(len(order)), [list(axes).index(each) for each in order])

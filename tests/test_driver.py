@@ -89,7 +89,7 @@ def test_resumes_to_the_bit(tmp_path, every):
 
 def test_a_complete_run_computes_nothing(tmp_path, monkeypatch):
     first = go(tmp_path / "run")
-    monkeypatch.setattr("curated_retraining.driver._compile", lambda *args: pytest.fail("compiled again"))
+    monkeypatch.setattr("curated_retraining.driver.generations.compiled", lambda *args: pytest.fail("compiled again"))
     np.testing.assert_equal(go(tmp_path / "run"), first)
 
 
@@ -109,7 +109,7 @@ def test_other_settings_are_refused_and_nothing_is_touched(tmp_path):
 
 
 def test_a_folder_in_use_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("curated_retraining.driver._restored", lambda *args: go(tmp_path / "run"))
+    monkeypatch.setattr("curated_retraining.driver.checkpoints.restored", lambda *args: go(tmp_path / "run"))
     with pytest.raises(RunError, match="in use by another process"):
         go(tmp_path / "run")
 
@@ -127,29 +127,44 @@ def test_a_foreign_config_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "empty", "missing"])
-def test_damaged_checkpoints_are_refused_by_name(tmp_path, damage):
-    go(tmp_path / "run", generations=1)
-    newest = tmp_path / "run/checkpoints/1"
-    for path in sorted(path for path in newest.rglob("*") if path.is_file()):
-        content = path.read_bytes()
-        if not content or path.name in ("commit_success.txt", "_CHECKPOINT_METADATA", "_METADATA"):
+def test_a_damaged_checkpoint_is_put_aside_and_the_one_before_is_used(tmp_path, damage, capsys):
+    intact, copy = go(tmp_path / "run", generations=2), tmp_path / "copy"
+    relative = Path("checkpoints/2")
+    put_aside = 0
+    for path in sorted(path for path in (tmp_path / "run" / relative).rglob("*") if path.is_file()):
+        if not path.stat().st_size or path.name in ("commit_success.txt", "_CHECKPOINT_METADATA", "_METADATA"):
             continue  # markers: without them Orbax itself passes over the folder or still has all numbers
-        if damage == "missing":
-            path.unlink()
-        else:
-            middle = len(content) // 2
-            flipped = content[:middle] + bytes([content[middle] ^ 255]) + content[middle + 1 :]
-            path.write_bytes({"flip": flipped, "cut": content[:middle], "empty": b""}[damage])
-        try:
-            history = go(tmp_path / "run", generations=1)
-        except RunError as error:
-            assert str(newest) in str(error) and "remove that folder" in str(error)
-        else:  # a file that nothing depends on
-            np.testing.assert_equal(history, go(tmp_path / "intact", generations=1))
-        path.write_bytes(content)
-    shutil.rmtree(newest)
+        shutil.rmtree(copy, ignore_errors=True)
+        shutil.copytree(tmp_path / "run", copy)
+        _spoil(copy / path.relative_to(tmp_path / "run"), damage)
+        capsys.readouterr()
+        np.testing.assert_equal(go(copy, generations=2), intact)
+        assert (copy / "metrics.csv").read_bytes() == (tmp_path / "run/metrics.csv").read_bytes()
+        assert (copy / relative).is_dir()
+        if (copy / "damaged/2-0").exists():  # else nothing depends on that file
+            assert f"damaged: it is now {copy}/damaged/2-0, and generation 1 is used" in capsys.readouterr().out
+            put_aside += 1
+    assert put_aside >= 3  # the state, the history and the digest at least
+
+
+def test_where_no_checkpoint_is_intact_the_run_is_refused_and_nothing_is_touched(tmp_path):
     go(tmp_path / "run", generations=1)
-    assert (tmp_path / "run/metrics.csv").read_bytes() == (tmp_path / "intact/metrics.csv").read_bytes()
+    for path in sorted((tmp_path / "run/checkpoints").rglob("*")):
+        if path.is_file() and path.stat().st_size:
+            _spoil(path, "flip")
+    before = _contents(tmp_path / "run")
+    with pytest.raises(RunError, match="checkpoints/1 is damaged or another program's, and no older one is intact"):
+        go(tmp_path / "run", generations=1)
+    assert _contents(tmp_path / "run") == before
+
+
+def test_the_checkpoints_of_another_architecture_are_refused_and_nothing_is_touched(tmp_path):
+    go(tmp_path / "run", generations=1)
+    before = _contents(tmp_path / "run")
+    wider = Partial(lambda: begin() | {"more": jnp.zeros(2)})
+    with pytest.raises(RunError, match="another program's"):
+        drive(tmp_path / "run", SETTINGS, wider, Partial(advance, 1.0), cells=CELLS, generations=1)
+    assert _contents(tmp_path / "run") == before
 
 
 def test_numbers_that_are_not_finite_stop_the_run(tmp_path):
@@ -188,6 +203,33 @@ def test_a_loop_killed_at_any_moment_ends_with_the_same_bytes(tmp_path):
     subprocess.run([sys.executable, __file__, str(killed)], check=True, capture_output=True)
     assert (killed / "metrics.csv").read_bytes() == (whole / "metrics.csv").read_bytes()
     assert sorted(path.name for path in (killed / "checkpoints").iterdir()) == sorted(map(str, range(31)))
+
+
+def test_a_loop_told_to_stop_keeps_its_generation_and_goes_on_to_the_same_bytes(tmp_path):
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    subprocess.run([sys.executable, __file__, str(whole)], check=True, capture_output=True)
+    for kind, moment in ((signal.SIGTERM, "checkpoints/3"), (signal.SIGINT, "checkpoints/9")):
+        process = subprocess.Popen([sys.executable, __file__, str(stopped)], stdout=-1, stderr=-1, text=True)
+        deadline = time.monotonic() + 120
+        while not (stopped / moment).exists() and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.001)
+        process.send_signal(kind)
+        said, error = process.communicate()
+        newest = max(int(path.name) for path in (stopped / "checkpoints").iterdir())
+        assert newest < 30 and f"stopped by {kind.name} after generation {newest}" in error, error
+        assert f"{kind.name}: the run stops when this generation is kept" in said
+    subprocess.run([sys.executable, __file__, str(stopped)], check=True, capture_output=True)
+    assert (stopped / "metrics.csv").read_bytes() == (whole / "metrics.csv").read_bytes()
+
+
+def _spoil(path: Path, damage: str) -> None:
+    """Flips a byte in the middle of a file, cuts it there, empties it or removes it."""
+    content = path.read_bytes()
+    middle = len(content) // 2
+    flipped = content[:middle] + bytes([content[middle] ^ 255]) + content[middle + 1 :]
+    path.unlink()
+    if damage != "missing":
+        path.write_bytes({"flip": flipped, "cut": content[:middle], "empty": b""}[damage])
 
 
 def _contents(folder: Path) -> dict[str, bytes]:

@@ -14,8 +14,8 @@ from absl import app, flags
 from absl.testing import flagsaver
 
 import curated_retraining as cr
-from curated_retraining import driver, theory
-from curated_retraining.driver import RunError
+from curated_retraining import theory
+from curated_retraining.driver import RunError, generations
 from experiments import phase_diagram
 from experiments.gmm import RING
 from experiments.phase import axes, exact, report, trained
@@ -234,13 +234,13 @@ def played(run, tmp_path_factory):
     """A small map with trained loops: its folder, what it said, and the bytes of its programs of loops."""
     out, said, taken = tmp_path_factory.mktemp("runs") / "phase", io.StringIO(), []
 
-    def compiling(function, *args, really=driver._compile):
+    def compiling(function, *args, really=generations.compiled):
         program = really(function, *args)
         taken.append(exact.bytes_of(program))
         return program
 
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(said):
-        patch.setattr(driver, "_compile", compiling)
+        patch.setattr(generations, "compiled", compiling)
         assert run(*SMALL, "--model=gmm", f"--out={out}") is None
     return out, said.getvalue(), taken
 

@@ -1,4 +1,6 @@
-"""Sweeps against loops played one at a time."""
+"""Sweeps: named axes, one program for each static value, a folder that resumes."""
+
+import csv
 
 import jax
 import jax.numpy as jnp
@@ -6,64 +8,111 @@ import numpy as np
 import pytest
 
 import curated_retraining as cr
-from curated_retraining import metrics, sweep
-from curated_retraining.driver import drive
+from curated_retraining import grids, metrics
 
 TRACES = []
+AXES = {"k": [2, 4], "lam": [1.0, jnp.inf], "temperature": [0.0, 1.0]}
+OPTIONS = {"static": ["k"], "generations": 1}
 
 
-def make(lam, temperature):
-    TRACES.append(1)
+def make(k, lam, temperature):
+    TRACES.append(k)
     model, mixing = cr.gaussian(), cr.with_real(lam)
     step = cr.retraining(
         model,
         reward=lambda x: x[:, 0],
-        curate=cr.k_way(2, cr.luce(temperature)),
+        curate=cr.k_way(k, cr.luce(temperature)),
         mixing=mixing,
         pool_size=16,
         metrics=metrics.reward_moments(),
     )
-
-    def start(key):
-        data_key, start_key = jax.random.split(key)
-        return cr.start(start_key, model, mixing, cr.ring(data_key, 8), slot=8)
-
-    return sweep.Loop(start, step)
+    return cr.Loop(lambda key: cr.start(key, model, mixing, cr.uniform(jnp.eye(8)), slot=16 // k), step)
 
 
-def test_a_grid_runs_through_all_combinations_and_the_seed_changes_fastest():
-    cells = sweep.grid({"lam": [1.0, jnp.inf], "temperature": [0.5]}, range(2))
-    assert [tuple(cell.values()) for cell in cells] == [(1, 0.5, 0), (1, 0.5, 1), (jnp.inf, 0.5, 0), (jnp.inf, 0.5, 1)]
-    assert list(cells[0]) == ["lam", "temperature", "seed"]
+@pytest.fixture(autouse=True)
+def keys_of_vmapped_scans():
+    """JAX's check for keys used twice takes those of a scan under vmap for used; test_grids checks the same loops."""
+    with jax.debug_key_reuse(False):
+        yield
 
 
-def test_a_sweep_is_the_loops_played_one_at_a_time_in_one_program(tmp_path):
-    cells = sweep.grid({"lam": [1.0, jnp.inf], "temperature": [0.0, 1.0]}, [3, 5])
-    begin, advance = sweep.programs(make, cells)
-    del TRACES[:]
-    history = drive(tmp_path, {}, begin, advance, cells=cells, generations=2)
-    assert len(TRACES) == 2 + 1  # `begin` for its shapes and as a program, and `advance`
-    assert history["reward_mean"].shape == (3, 8)
-
-    @jax.jit
-    def alone(lam, temperature, seed):
-        start_key, loop_key = jax.random.split(jax.random.key(seed))
-        loop = make(lam, temperature)
-        return cr.run(loop_key, loop.start(start_key), loop.step, 3)[1]
-
-    for index, cell in enumerate(cells):
-        one = alone(cell["lam"], cell["temperature"], cell["seed"])
-        for name, values in one.items():
-            np.testing.assert_allclose(history[name][:, index], values, rtol=1e-5, err_msg=f"{name} of {cell}")
+@pytest.fixture(scope="module")
+def swept():
+    return cr.sweep(make, AXES, range(3), batch=1, **OPTIONS)
 
 
-@pytest.mark.parametrize("name", ["lam", "temperature"])
-def test_other_numbers_of_the_same_shapes_cause_no_retrace(name):
-    values = {"lam": [1.0], "temperature": [0.5]}
-    one, other = (sweep.programs(make, sweep.grid(axes, [0])) for axes in (values, values | {name: [2.0]}))
-    begun = jax.jit(lambda begin: begin())(one[0])
-    advanced = jax.jit(lambda advance, state: advance(state))
-    advanced(one[1], begun)
-    del TRACES[:]
-    advanced(other[1], begun)
-    assert not TRACES
+def test_axes_have_names_and_stand_in_the_order_given(swept):
+    assert {name: len(values) for name, values in swept.axes.items()} == {
+        "k": 2, "lam": 2, "temperature": 2, "seed": 3, "generation": 2,
+    }  # fmt: skip
+    assert swept.history["reward_mean"].shape == (2, 2, 2, 3, 2)
+    other = cr.sweep(make, {"lam": [jnp.inf], "k": [4], "temperature": [1.0]}, [2], batch=1, **OPTIONS)
+    for name, values in swept.history.items():
+        # cells played alone: sums of 16 numbers may be taken in another order
+        np.testing.assert_allclose(other.history[name][0, 0, 0, 0], values[1, 1, 1, 2], rtol=1e-5)
+    generation_zero = swept.history["reward_mean"][..., 0]
+    assert np.ptp(generation_zero, axis=(0, 1, 2)).max() == 0 and np.ptp(generation_zero[0, 0, 0]) > 0
+
+
+def test_each_static_value_is_traced_once_as_a_program_and_data_never_again(swept):
+    del swept, TRACES[:]
+    cr.sweep(make, AXES, range(2), batch=2, **OPTIONS)
+    assert sorted(TRACES) == 3 * [2] + 3 * [4]  # `begin` for its shapes and as a program, and `advance`
+
+
+def test_cells_side_by_side_give_the_same_numbers(swept):
+    for batch in (2, 5):  # of 12: whole batches, and a rest
+        together = cr.sweep(make, AXES, range(3), batch=batch, **OPTIONS)
+        for name, values in together.history.items():
+            np.testing.assert_allclose(values, swept.history[name], rtol=1e-5, err_msg=f"{name}, {batch}")
+
+
+def test_the_batch_is_measured_where_none_is_given(capsys):
+    found = cr.sweep(make, {"k": [2], "lam": [1.0], "temperature": [1.0]}, range(9), **OPTIONS)
+    said = capsys.readouterr().out
+    assert "1 side by side: " in said and "8 side by side: " in said and found.batch in (1, 8)
+    assert found.history["reward_mean"].shape == (1, 1, 1, 9, 2)
+
+
+def test_a_folder_resumes_to_the_bit_with_the_batch_it_began_with(tmp_path, capsys):
+    axes = AXES | {"lam": [1.0]}
+    whole = cr.sweep(make, axes, range(2), batch=2, folder=tmp_path / "whole", **OPTIONS)
+    part = cr.sweep(make, axes, range(2), batch=2, folder=tmp_path / "cut", static=["k"], generations=0)
+    assert part.history["reward_mean"].shape == (2, 1, 2, 2, 1)
+    capsys.readouterr()
+    again = cr.sweep(make, axes, range(2), folder=tmp_path / "cut", **OPTIONS)
+    assert again.batch == 2 and "side by side" not in capsys.readouterr().out
+    for name, values in whole.history.items():
+        np.testing.assert_array_equal(again.history[name], values)
+    assert (tmp_path / "cut/metrics.csv").read_bytes() == (tmp_path / "whole/metrics.csv").read_bytes()
+    rows = list(csv.DictReader((tmp_path / "whole/metrics.csv").open()))
+    assert list(rows[0])[:5] == ["k", "lam", "temperature", "seed", "generation"] and len(rows) == 2 * 2 * 2 * 2
+    assert float(rows[-1]["reward_mean"]) == pytest.approx(float(whole.history["reward_mean"][-1, -1, -1, -1, -1]))
+    with pytest.raises(cr.driver.RunError, match="seeds"):
+        cr.sweep(make, axes, range(3), folder=tmp_path / "cut", **OPTIONS)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"axes": AXES | {"lam": []}}, "'lam' has no values"),
+        ({"axes": AXES | {"generation": [1]}}, "'generation'"),
+        ({"static": ["pool"]}, "pool"),
+        ({"static": ["seed"]}, "seed"),
+        ({"batch": 0}, "batch=0"),
+        ({"seeds": []}, "'seed' has no values"),
+    ],
+)
+def test_a_sweep_that_cannot_be_is_refused(change, said):
+    arguments = {"axes": AXES, "seeds": [0], "static": ["k"], "generations": 1} | change
+    with pytest.raises(ValueError, match=said):
+        cr.sweep(make, **arguments)
+
+
+def test_a_metric_whose_shape_hangs_on_a_static_value_is_named():
+    def by_k(k):
+        loop = make(k, 1.0, 1.0)
+        return grids.Loop(loop.start, lambda key, state: (state, {"reward": jnp.zeros(k)}))
+
+    with pytest.raises(ValueError, match="'reward' has another shape"):
+        cr.sweep(by_k, {"k": [2, 4]}, [0], batch=1, **OPTIONS)

@@ -1,0 +1,78 @@
+"""A run from its beginning, or from where it was left, to its end."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jax.tree_util import Partial
+from tqdm import tqdm
+
+from curated_retraining.driver import checkpoints, interrupts
+from curated_retraining.driver.folders import RunError, claimed, write
+from curated_retraining.driver.generations import Cells, History, advanced
+from curated_retraining.driver.tables import table
+
+
+def drive(
+    folder: str | os.PathLike,
+    settings: Mapping[str, Any],
+    begin: Partial,
+    advance: Partial,
+    *,
+    cells: Cells,
+    generations: int,
+    every: int = 1,
+    keep: int | None = None,
+    unit: str = "generation",
+) -> History:
+    """Runs `generations` retrainings of all cells and returns their history, `[generations + 1, cells, ...]` a metric.
+
+    The folder belongs to one set of settings and to one process at a time. It receives `config.json`, `metrics.csv` and
+    `checkpoints/`; each file appears whole or not at all. SIGINT (Ctrl-C) and SIGTERM let the generation end and keep
+    it before the run stops.
+
+    Args:
+        folder: made where it is missing; continued where an earlier call of the same settings left it.
+        settings: all that the results depend on, as JSON values. A folder with others is refused.
+        begin: () -> the state of generation 0 of all cells. `begin` and `advance` are one XLA program each; what they
+            hold as `Partial`s are its arguments.
+        advance: state -> next state, report with a leading axis of cells.
+        cells: the columns that tell the rows of one generation apart, such as `{"lam": 1.0, "seed": 0}`.
+        every: generations between two checkpoints.
+        keep: how many of the newest checkpoints stay; all by default.
+        unit: what the progress bar calls a generation.
+
+    Raises:
+        RunError: where the folder is not writable, in use or another run's, no checkpoint in it is intact, a metric is
+            not finite, or a signal stops the run. What was there stays as it was.
+    """
+    folder = Path(folder).absolute()
+    with (
+        claimed(folder, settings),
+        interrupts.held() as stopped,
+        checkpoints.opened(folder / "checkpoints", keep) as manager,
+    ):
+        last, history = checkpoints.restored(manager, jax.eval_shape(begin)) or (None, {})
+        done = len(next(iter(history.values()), ()))
+        if done > generations:
+            tqdm.write(f"{folder} is complete: {generations} {unit}s")
+            write(folder / "metrics.csv", table(history, cells))
+            return history
+        rows = [history] if history else []
+        options = {"cells": cells, "generations": generations, "unit": unit}
+        for generation, state, row in advanced(begin, advance, state=last, done=done, **options):
+            rows.append(row)
+            signal = stopped()
+            if (generation + 1) % every == 0 or generation == generations or signal:
+                history = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
+                rows = [history]
+                checkpoints.save(manager, generation, state, history)
+                write(folder / "metrics.csv", table(history, cells))
+            if signal and generation < generations:
+                raise RunError(
+                    f"stopped by {signal.name} after {unit} {generation}: the same command goes on from there"
+                )
+        return history

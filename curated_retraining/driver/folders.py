@@ -1,0 +1,80 @@
+"""Folders of results: each belongs to one set of settings and to one process at a time, its files are whole."""
+
+import contextlib
+import fcntl
+import importlib.metadata
+import io
+import json
+import os
+import platform
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+
+
+class RunError(Exception):
+    """A run that cannot start or go on: one line with the cause and the remedy."""
+
+
+@contextlib.contextmanager
+def claimed(folder: Path, settings: Mapping[str, Any]) -> Iterator[None]:
+    """Holds the folder for this process and these settings, which `config.json` in it names.
+
+    Raises:
+        RunError: where the folder is not writable, in use or another run's.
+    """
+    with _lock_file(folder) as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise RunError(f"{folder} is in use by another process: wait for it or choose another folder") from error
+        path = folder / "config.json"
+        given = json.loads(json.dumps(dict(settings)))
+        if path.exists():
+            _require_same(path, given)
+        else:
+            config = {"flags": given, "versions": _versions(), "device": jax.devices()[0].device_kind}
+            write(path, json.dumps(config, indent=2) + "\n")
+        yield
+
+
+def write(path: Path, text: str) -> None:
+    """Writes the whole file or none of it, also where the process is killed.
+
+    Raises:
+        RunError: where there is no room or no permission.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        partial.write_text(text)
+        os.replace(partial, path)
+    except OSError as error:
+        raise RunError(f"{path} cannot be written ({error.strerror}): make room or choose another folder") from error
+
+
+def _lock_file(folder: Path) -> io.TextIOBase:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return open(folder / ".lock", "a")
+    except OSError as error:
+        raise RunError(f"{folder} cannot be written ({error.strerror}): choose another folder") from error
+
+
+def _require_same(path: Path, given: dict) -> None:
+    try:
+        flags = json.loads(path.read_text())["flags"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{path} is not a run's config: choose another folder") from error
+    for name in sorted(flags.keys() | given.keys()):
+        if flags.get(name) != given.get(name):
+            was, now = (json.dumps(values.get(name)) for values in (flags, given))
+            raise RunError(
+                f"{path.parent} holds a run with {name}={was}, not {now}: choose another folder or give that back"
+            )
+
+
+def _versions() -> dict[str, str]:
+    packages = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+    return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in packages}

@@ -1,0 +1,34 @@
+"""Ctrl-C and SIGTERM while a run goes on: the generation is finished and kept, then the run stops."""
+
+import contextlib
+import signal
+import threading
+from collections.abc import Callable, Iterator
+
+from tqdm import tqdm
+
+
+@contextlib.contextmanager
+def held() -> Iterator[Callable[[], signal.Signals | None]]:
+    """Holds back the first SIGINT or SIGTERM; what it yields says which has come, if one has.
+
+    A second one acts at once, as it would have without this. Only the main thread of a process can hold signals: in
+    another nothing is held back.
+    """
+    came: list[signal.Signals] = []
+    before = {}
+
+    def note(number, frame):
+        del frame
+        came.append(signal.Signals(number))
+        for each, handler in before.items():
+            signal.signal(each, handler)
+        tqdm.write(f"{came[0].name}: the run stops when this generation is kept; once more stops it now")
+
+    if threading.current_thread() is threading.main_thread():
+        before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: came[0] if came else None
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
