@@ -30,9 +30,9 @@ KINDS = ("co_evolving", "drifting")
 MODELS = ("gmm", "finite")
 AXES = {
     "reward_mean": "mean reward E[⟨w, φ⟩]",
-    "population_length": "‖E[φ]‖: how alike samples are",
-    "entropy": "entropy of the modes' shares (nats)",
-    "taste_length": "‖w‖: how strong the taste is",
+    "population_length": "length of E[φ] (1: all alike)",
+    "entropy": "entropy of modes (nats)",
+    "taste_length": "length of w",
 }
 
 
@@ -166,7 +166,7 @@ def draw(folder: Path, kind: str, measured: dict[str, np.ndarray], course: dict[
     folder.mkdir(exist_ok=True)
     rows, called = common.row_titles(FLAGS.lam), {"taste w": "taste", "population E[φ]": "population"}
     paths, theirs = ({label: values[name] for label, name in called.items()} for values in (measured, course))
-    figures.disk(folder / "paths.png", paths, theirs, rows=rows, axes=("across", "up"))
+    figures.disk(folder / "paths.png", paths, theirs, rows=rows, axes=("first coordinate", "second coordinate"))
     names = [name for name in AXES if kind == "co_evolving" or name != "taste_length"]  # the others' is 1
     figures.curves(folder / "curves.png", {name: measured[name] for name in names}, course, rows=rows, labels=AXES)
 
