@@ -83,6 +83,15 @@ def learned(
     return Preference(Partial(_first, refit, examples), proxy, Partial(_again, refit))
 
 
+def collect(
+    key: PRNGKey, pool: Array, true_reward: Reward, annotators: Choice, *, k: int, comparisons: int
+) -> tuple[Array, Array, Array]:
+    """Groups of rows of the pool `[comparisons, k]`, whom of each annotators chose `[comparisons]`, and if they could."""
+    group_key, choice_key = jax.random.split(key)
+    rows = jax.random.randint(group_key, (comparisons, k), 0, pool.shape[0])
+    return rows, *choose(choice_key, annotators, pool[rows], true_reward(pool)[rows])
+
+
 class _Size(NamedTuple):
     """What belongs to the program of `learned`."""
 
@@ -103,10 +112,9 @@ def _again(refit: Callable, key: PRNGKey, state: Trained, record: Generation) ->
 
 def _refit(size: Static, true_reward: Reward, annotators: Choice, key: PRNGKey, state: Trained | None, pool: Array):
     """From the last state of each member, or from none, to those fitted to new choices among the pool `[n, *event]`."""
-    group_key, choice_key, members_key = jax.random.split(key, 3)
+    choices_key, members_key = jax.random.split(key)
     _, k, comparisons, members, _ = size.value
-    rows = jax.random.randint(group_key, (comparisons, k), 0, pool.shape[0])
-    chosen, decided = choose(choice_key, annotators, pool[rows], true_reward(pool)[rows])
+    rows, chosen, decided = collect(choices_key, pool, true_reward, annotators, k=k, comparisons=comparisons)
     trainer = _trainer(size.value, pool, decided)
     choices = Dataset(cast(Any, (rows, chosen)), uniform(rows).weight)
 
