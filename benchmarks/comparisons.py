@@ -3,10 +3,10 @@
 python -m benchmarks.comparisons
 
 Points of the ring are compared, two at a time, by people who feel −2 ‖x − (2, 0)‖. Ours is what a generation of the
-loop does: it draws the pairs, asks, and fits by minibatches at a rate that falls to zero by a cosine. One by one is Adam
-on one comparison a step, at 1e-3 and in their order for one pass, of which the last parameters or their moving average
-are read; to convergence is ten shuffled passes, the rate falling likewise. All are compiled scans, so that no difference
-is the interpreter's. Losses are in nats a comparison; standard errors of a difference to r itself are in brackets.
+loop does: it draws the pairs, asks, and fits by minibatches at a rate that falls to zero by a cosine. One by one is
+Adam on one comparison a step: at 1e-3 and in their order for one pass, of which the last parameters or their moving
+average are read; to convergence, ten shuffled passes at a rate that falls likewise. All are compiled scans, so that no
+difference is the interpreter's. Losses are in nats a comparison, in brackets the standard error of the difference to r.
 """
 
 import os

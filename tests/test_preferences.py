@@ -59,7 +59,6 @@ BUILDS = {
     "drifting": drifting,
     "learned": learned,
     "ensemble": ensemble,
-    "frozen": lambda value: preferences.frozen(learned(value)),
 }
 TRACES = []
 
@@ -149,7 +148,7 @@ def test_an_ensemble_reads_its_mean_less_standard_deviations_that_grow_away_from
     preference, x = ensemble(2.0), jnp.concatenate([REAL.x, 30 * REAL.x])
     state = jax.jit(lambda p: p.init(jax.random.key(0)))(preference)
     alone = ensemble(0.0, members=1).reward
-    each = np.stack([alone(jax.tree.map(lambda leaf: leaf[i : i + 1], state), x) for i in range(3)])
+    each = jax.lax.map(lambda one: alone(jax.tree.map(lambda leaf: leaf[None], one), x), state)
     np.testing.assert_allclose(preference.reward(state, x), each.mean(0) - 2 * each.std(0), rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(each[:, :24].mean(axis=1), 0, atol=1e-5)  # each has no constant of its own
     near, far = each.std(axis=0).reshape(2, 24).mean(axis=1)

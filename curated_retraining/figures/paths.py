@@ -1,6 +1,7 @@
 """Courses of points in the plane: where a vector of at most unit length goes, measured and exact."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -53,21 +54,18 @@ def draw_course(ax: Axes, runs, exact, index):
 def course_legend(names, theory):
     """Entries for the colours of `names` and for what holds in all of them."""
     lines = [Line2D([], [], **_last(index), linewidth=0.9, label=name) for index, name in enumerate(names)]
-    grey = {"marker": "o", "color": "0.4", "linestyle": "none"}
+    grey: dict[str, Any] = {"marker": "o", "color": "0.4", "linestyle": "none"}
     marks = [
         Line2D([], [], **grey, markerfacecolor="white", label="first generation"),
         Line2D([], [], **grey, label="last generation of a seed"),
     ]
-    return [
-        *lines,
-        *marks,
-        *([Line2D([], [], color="black", linestyle="--", linewidth=0.8, label=theory)] if theory else []),
-    ]
+    dashed = [Line2D([], [], color="black", linestyle="--", linewidth=0.8, label=theory)] if theory else []
+    return [*lines, *marks, *dashed]
 
 
 def _first(index):
     return _last(index) | {"markerfacecolor": "white"}
 
 
-def _last(index):
+def _last(index) -> dict[str, Any]:
     return {"color": colour(index), "marker": MARKERS[index % len(MARKERS)], "markersize": 4}

@@ -86,7 +86,7 @@ def learned(
 def collect(
     key: PRNGKey, pool: Array, true_reward: Reward, annotators: Choice, *, k: int, comparisons: int
 ) -> tuple[Array, Array, Array]:
-    """Groups of rows of the pool `[comparisons, k]`, whom of each annotators chose `[comparisons]`, and if they could."""
+    """Groups of rows of the pool `[comparisons, k]`, whom annotators chose of each `[comparisons]`, and if they can."""
     group_key, choice_key = jax.random.split(key)
     rows = jax.random.randint(group_key, (comparisons, k), 0, pool.shape[0])
     return rows, *choose(choice_key, annotators, pool[rows], true_reward(pool)[rows])
