@@ -46,7 +46,7 @@ def main() -> None:
         return preference.init(fit_key)
 
     def reward_of(params):
-        return NETWORK.apply(params, pool)[:, 0]
+        return jnp.asarray(NETWORK.apply(params, pool))[:, 0]
 
     online, longer = (Partial(one_by_one, Static(passes), pool, *seen) for passes in (1, PASSES))
     print(f"jax {jax.__version__}, {os.cpu_count()} cores, {NUM:,} comparisons, medians of {REPEATS}\n")
@@ -70,9 +70,12 @@ def one_by_one(times: Static, pool: Array, rows: Array, chosen: Array) -> tuple[
     optimizer = optax.adam(rate)
     params = NETWORK.init(init_key, pool[:1])
 
+    def of_one(params, index):
+        return loss(jnp.asarray(NETWORK.apply(params, pool[rows[index]]))[:, 0], chosen[index])
+
     def step(carry, index):
         params, average, moments = carry
-        gradient = jax.grad(lambda params: loss(NETWORK.apply(params, pool[rows[index]])[:, 0], chosen[index]))(params)
+        gradient = jax.grad(of_one)(params, index)
         updates, moments = optimizer.update(gradient, moments, params)
         params = optax.apply_updates(params, updates)
         return (params, optax.incremental_update(params, average, 1 - EMA), moments), None

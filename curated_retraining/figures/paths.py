@@ -63,7 +63,7 @@ def course_legend(names, theory):
     return [*lines, *marks, *dashed]
 
 
-def _first(index):
+def _first(index) -> dict[str, Any]:
     return _last(index) | {"markerfacecolor": "white"}
 
 
