@@ -34,7 +34,7 @@ EMA = 0.999
 
 
 def main() -> None:
-    """Prints a row a way to fit: the median of three times after compilation, and both losses."""
+    """Prints a row a way to fit: the median of three times after compilation, the processor's too, and both losses."""
     fit_key, fresh_key = jax.random.split(jax.random.key(0))
     choices_key, _ = jax.random.split(fit_key)  # as `learned` splits its key: the same comparisons for all
     pool = cr.ring(jax.random.key(1), POINTS).x
@@ -50,7 +50,7 @@ def main() -> None:
 
     online, longer = (Partial(one_by_one, Static(passes), pool, *seen) for passes in (1, PASSES))
     print(f"jax {jax.__version__}, {os.cpu_count()} cores, {NUM:,} comparisons, medians of {REPEATS}\n")
-    print("| way to fit | s | loss | on fresh comparisons |\n| --- | --- | --- | --- |")
+    print("| way to fit | s | CPU s | loss | on fresh comparisons |\n| --- | --- | --- | --- | --- |")
     state, seconds = timed(ours, preference)
     batches = f"{TRAINING['steps']:,} steps of {TRAINING['batch_size']}"
     print(row(f"ours, {batches}, with the asking", seconds, pool, preference.reward(state, pool), seen, fresh))
@@ -91,24 +91,25 @@ def loss(reward: Array, chosen: Array) -> Array:
     return optax.softmax_cross_entropy_with_integer_labels(reward, chosen)
 
 
-def timed(call: Callable, argument: Any) -> tuple[Any, float]:
-    """What a compiled call returns, and the median of its seconds."""
+def timed(call: Callable, argument: Any) -> tuple[Any, np.ndarray]:
+    """What a compiled call returns, and the medians of its seconds and of those on all cores together."""
     program = jax.jit(call).lower(argument).compile()
     times = []
     for _ in range(REPEATS):
-        began = time.perf_counter()
+        began = np.array([time.perf_counter(), time.process_time()])
         result = jax.block_until_ready(program(argument))
-        times.append(time.perf_counter() - began)
-    return result, float(np.median(times))
+        times.append(np.array([time.perf_counter(), time.process_time()]) - began)
+    return result, np.median(times, axis=0)
 
 
-def row(name: str, seconds: float | None, pool: Array, reward: Array, *choices: tuple[Array, Array]) -> str:
+def row(name: str, seconds: np.ndarray | None, pool: Array, reward: Array, *choices: tuple[Array, Array]) -> str:
     """A row of the table for rewards of the points of the pool, `[n]`."""
     cells = []
     for rows, chosen in choices:
         own, least = (loss(values[rows], chosen) for values in (reward, TRUTH(pool)))
         cells.append(f"{own.mean():.4f} ({(own - least).std() / NUM**0.5:.4f})")
-    return f"| {name} | {'' if seconds is None else f'{seconds:.2f}'} | {' | '.join(cells)} |"
+    spent = ["", ""] if seconds is None else [f"{value:.2f}" for value in seconds]
+    return f"| {' | '.join([name, *spent, *cells])} |"
 
 
 if __name__ == "__main__":

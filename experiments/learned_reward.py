@@ -55,6 +55,7 @@ def define() -> None:
     common.loop("learned_reward", generations=16, k=8, lam=("inf",), temperature=0.25)
     common.repetitions()
     flags.FLAGS.set_default("seeds", 6)
+    flags.DEFINE_multi_enum("proxy", list(PROXIES), list(PROXIES), "what curation reads; give it again for more")
     common.number("gamma", 1.0, "γ, the scale of the true reward in units of the people's temperature")
     flags.DEFINE_integer("comparisons", 256, "choices between two that a proxy is fitted to", 1)
     flags.DEFINE_integer("steps", 300, "optimiser steps of a proxy's fit, 64 choices each", 1)
@@ -72,7 +73,7 @@ def main() -> None:
     out, lams = Path(FLAGS.out), [float(lam) for lam in FLAGS.lam]
     seeds = (FLAGS.seed + np.arange(FLAGS.seeds)).tolist()
     runs = {}
-    for proxy in PROXIES:
+    for proxy in [name for name in PROXIES if name in FLAGS.proxy]:
         sizes = Static(Sizes(proxy, FLAGS.k, FLAGS.pool, FLAGS.real, FLAGS.comparisons, FLAGS.steps, FLAGS.members))
         bounds = {"pessimism": [0.0, FLAGS.pessimism]} if proxy == "ensemble" else {}
         cells = sweep.grid({"lam": lams} | bounds, seeds)
@@ -87,7 +88,7 @@ def main() -> None:
     (out / "figures").mkdir(exist_ok=True)
     for row, lam in enumerate(FLAGS.lam):
         draw(out / "figures" / f"lam={lam}.png", lam, runs, course, row)
-    print(f"results in {out}: metrics.csv and checkpoints/ of {', '.join(PROXIES)}, and figures/")
+    print(f"results in {out}: metrics.csv and checkpoints/ of {', '.join(FLAGS.proxy)}, and figures/")
 
 
 def draw(path: Path, lam: str, runs: dict[str, dict[str, np.ndarray]], course: np.ndarray, row: int) -> None:
@@ -97,7 +98,7 @@ def draw(path: Path, lam: str, runs: dict[str, dict[str, np.ndarray]], course: n
     for metric in ("reward_mean", "gap"):
         measured[metric][refitted] = np.nan
     exact = np.full((len(runs), FLAGS.generations + 1), np.nan)
-    exact[0] = course[row]
+    exact[[name in titles("truth") for name in runs]] = course[row]
     figures.curves(
         path,
         measured,
@@ -234,8 +235,9 @@ def table(runs: dict[str, dict[str, np.ndarray]], course: np.ndarray) -> str:
             lines.append(
                 f"{name:>24}" + "".join(f"{n:>{max(8, len(c) + 2)}.{0 if c == 'at t' else 3}f}" for c, n in cells)
             )
-        away = np.abs(runs[titles("truth")[0]]["true_mean"][row].mean(axis=0) - course[row])
-        lines.append(f"{'no proxy to exact':>24}{away.max():8.3f} at most, at t={away.argmax()}")
+        for name in runs.keys() & set(titles("truth")):
+            away = np.abs(runs[name]["true_mean"][row].mean(axis=0) - course[row])
+            lines.append(f"{'no proxy to exact':>24}{away.max():8.3f} at most, at t={away.argmax()}")
     return "\n".join(lines)
 
 
