@@ -27,7 +27,7 @@ from curated_retraining.preferences.learned import collect
 from curated_retraining.types import Array, Static
 
 NUM, POINTS, PASSES, REPEATS = 50_000, 20_000, 10, 3
-TRAINING = {"steps": 1000, "batch_size": 512, "learning_rate": optax.cosine_decay_schedule(4e-3, 1000)}
+TRAINING = {"steps": 3000, "batch_size": 256, "clip": None, "learning_rate": optax.cosine_decay_schedule(8e-3, 3000)}
 NETWORK = MLP(out=1)
 TRUTH = cr.distance(jnp.array([2.0, 0.0]), r_min=0.0, gamma=2.0)
 EMA = 0.999
