@@ -18,16 +18,32 @@ def define(name: str, *, generations: int, rewards: list[str]) -> None:
     """The flags of every experiment that plays a loop, with the defaults of this one."""
     flags.DEFINE_enum("reward", rewards[0], rewards, "what the annotators like")
     loop(name, generations=generations)
+    repetitions()
+
+
+def repetitions() -> None:
+    """The flags of what is played with several seeds and checkpointed."""
     flags.DEFINE_integer("seeds", 3, "repetitions", lower_bound=1)
     flags.DEFINE_integer("seed", 0, "seed of the first repetition; the others follow", lower_bound=0)
     flags.DEFINE_integer("every", 1, "generations between two checkpoints", lower_bound=1)
 
 
-def loop(name: str, *, generations: int) -> None:
-    """The flags of a curated loop and of its folder; a wrong value is refused before anything runs."""
-    flags.DEFINE_integer("k", 4, "K, the size of the groups that an annotator chooses one sample from", lower_bound=2)
-    flags.DEFINE_list("lam", ["inf", "1"], "λ = #curated / #real, one or more of a number >= 0 or inf (the pure loop)")
-    number("temperature", 1.0, "temperature of the choice; 0 is best-of-K")
+def loop(
+    name: str,
+    *,
+    generations: int,
+    k: int = 4,
+    lam: tuple[str, ...] = ("inf", "1"),
+    temperature: float | None = 1.0,
+) -> None:
+    """The flags of a curated loop and of its folder; a wrong value is refused before anything runs.
+
+    Where choices have no temperature it is None.
+    """
+    flags.DEFINE_integer("k", k, "K, the size of the groups that an annotator chooses one sample from", lower_bound=2)
+    flags.DEFINE_list("lam", list(lam), "λ = #curated / #real, one or more of a number >= 0 or inf (the pure loop)")
+    if temperature is not None:
+        number("temperature", temperature, "temperature of the choice; 0 is best-of-K")
     flags.DEFINE_integer("generations", generations, "retrainings after generation 0", lower_bound=1)
     flags.DEFINE_string("out", f"runs/{name}", "folder for the results; the same command again resumes there")
     flags.register_validator("lam", _are_ratios, "takes one or more of a number >= 0 or inf, such as --lam=inf,1")

@@ -21,7 +21,7 @@ OURS = {
     "theory": {"types", "theory"},
     "forecast": {"types", "theory", "forecast"},
     "curation": {"types", "data", "curation"},
-    "preferences": {"types", "data", "curation", "loop", "models.trained"},
+    "preferences": {"types", "data", "curation", "loop", "models.trained", "preferences"},
     "mixing": {"types", "data"},
     "sweep": {"types", "grids", "driver"},
     "driver": {"types", "driver"},

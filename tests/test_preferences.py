@@ -10,6 +10,7 @@ from scipy.special import expit, logit, softmax
 
 import curated_retraining as cr
 from curated_retraining import preferences
+from curated_retraining.networks.mlp import MLP
 
 REAL = cr.uniform(jax.random.normal(jax.random.key(9), (24, 2)))
 NETWORK = nn.Dense(1, kernel_init=nn.initializers.zeros)
@@ -48,11 +49,16 @@ def learned(factor=1.0, examples=REAL.x, network=NETWORK, **options):
     return preferences.learned(network, Partial(linear, factor * SLOPE), cr.luce(0.5), examples, **FEW | options)
 
 
+def ensemble(pessimism, members=3):
+    return learned(network=MLP(out=1, width=8, depth=0), members=members, pessimism=pessimism)
+
+
 BUILDS = {
     "constant": lambda value: preferences.constant(Partial(linear, value * SLOPE)),
     "co_evolving": co_evolving,
     "drifting": drifting,
     "learned": learned,
+    "ensemble": ensemble,
 }
 TRACES = []
 
@@ -129,6 +135,28 @@ def test_the_first_proxy_knows_the_examples_and_later_ones_the_pool():
             assert np.corrcoef(proxy, truth)[0, 1] > 0.97
 
 
+def test_a_frozen_proxy_is_that_of_generation_0_for_ever():
+    """It is the learned one until that learns again: the pools of generation 0 are one, and later rewards are old."""
+    (_, moving), (state, history) = run(learned()), run(preferences.frozen(learned()))
+    np.testing.assert_array_equal(history["reward"][0], moving["reward"][0])
+    assert np.abs(history["reward"][1] - moving["reward"][1]).max() > 0.1
+    proxy = jax.vmap(learned().reward, in_axes=(None, 0))(state.preference, history["pool"])
+    np.testing.assert_allclose(history["reward"], proxy, rtol=1e-4, atol=1e-5)
+
+
+def test_an_ensemble_reads_its_mean_less_standard_deviations_that_grow_away_from_the_choices():
+    preference, x = ensemble(2.0), jnp.concatenate([REAL.x, 30 * REAL.x])
+    state = jax.jit(lambda p: p.init(jax.random.key(0)))(preference)
+    alone = ensemble(0.0, members=1).reward
+    each = jax.lax.map(lambda one: alone(jax.tree.map(lambda leaf: leaf[None], one), x), state)
+    np.testing.assert_allclose(preference.reward(state, x), each.mean(0) - 2 * each.std(0), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(each[:, :24].mean(axis=1), 0, atol=1e-5)  # each has no constant of its own
+    near, far = each.std(axis=0).reshape(2, 24).mean(axis=1)
+    assert 0 < near < far / 5
+    truth = linear(SLOPE, REAL.x)
+    assert all(np.corrcoef(member[:24], truth)[0, 1] > 0.97 for member in each)
+
+
 def test_the_proxy_is_zero_on_average_over_the_examples():
     preference = learned()
     shifted = jax.jit(lambda p: p.reward(p.init(jax.random.key(0)), REAL.x))(preference)
@@ -199,6 +227,9 @@ def test_a_choice_that_cannot_be_made_is_seen_in_the_proxy():
         (lambda: co_evolving(beta=1.5), r"beta=1\.5"),
         (lambda: learned(k=1), "k=1"),
         (lambda: learned(comparisons=0), "comparisons=0"),
+        (lambda: learned(members=0), "members=0"),
+        (lambda: ensemble(-1.0), r"pessimism=-1\.0"),
+        (lambda: ensemble(1.0, members=1), "members=2"),
         (lambda: learned(steps=0), "steps=0"),
         (lambda: learned(examples=REAL.x[:0]), "examples"),
         (lambda: jax.eval_shape(learned(network=nn.Dense(3)).init, jax.random.key(0)), r"\[n, 1\]"),

@@ -4,17 +4,21 @@ from curated_retraining.figures.courses import curves, shares
 from curated_retraining.figures.forecasts import forecast
 from curated_retraining.figures.images import curation, sample_grids
 from curated_retraining.figures.maps import heat_maps
+from curated_retraining.figures.paths import disk
 from curated_retraining.figures.plane import animation, densities
 from curated_retraining.figures.stacked import stacked_shares
+from curated_retraining.figures.ternary import ternary
 
 __all__ = [
     "animation",
     "curation",
     "curves",
     "densities",
+    "disk",
     "forecast",
     "heat_maps",
     "sample_grids",
     "shares",
     "stacked_shares",
+    "ternary",
 ]

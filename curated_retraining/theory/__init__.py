@@ -12,6 +12,7 @@ from curated_retraining.theory.bounds import (
 )
 from curated_retraining.theory.crowds import crowd_potential, pluralistic_limit
 from curated_retraining.theory.dynamics import curated_share, mixed_limit, pure_limit, retrain, trajectory
+from curated_retraining.theory.moving import follow_the_kept, moving_trajectory
 from curated_retraining.theory.nodes import sums
 from curated_retraining.theory.operator import crowd_operator, k_way_operator, k_way_ratio
 from curated_retraining.theory.pairwise import pairwise_operator, pairwise_ratio, pairwise_trajectory
@@ -25,12 +26,14 @@ __all__ = [
     "crowd_potential",
     "curated_share",
     "effective_k",
+    "follow_the_kept",
     "implied_rlhf",
     "k_way_operator",
     "k_way_ratio",
     "kl_ceiling",
     "kl_to_pure_limit",
     "mixed_limit",
+    "moving_trajectory",
     "pairwise_operator",
     "pairwise_ratio",
     "pairwise_trajectory",

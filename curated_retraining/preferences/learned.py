@@ -1,8 +1,4 @@
-"""Preferences: rewards that change with the loop.
-
-Each is a `Preference`, for `retraining(reward=...)` and `start(reward=...)` alike. What they take besides functions and
-sizes is data: it may be traced and vmapped, and new numbers of the same shapes cause no retrace.
-"""
+"""A reward learnt from choices: the proxy that curation reads in place of what people feel."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple, cast
@@ -15,7 +11,6 @@ from jax.tree_util import Partial
 
 from curated_retraining.curation.groups import choose
 from curated_retraining.data import uniform
-from curated_retraining.loop import constant
 from curated_retraining.models.trained import Trained, Trainer, trained
 from curated_retraining.types import (
     Array,
@@ -31,38 +26,6 @@ from curated_retraining.types import (
     require,
 )
 
-__all__ = ["co_evolving", "constant", "drifting", "learned"]
-
-
-def co_evolving(features: Callable[[Array], Array], weight: Array, beta: float | Array = 0.1) -> Preference:
-    """r(x) = ⟨w, φ(x)⟩ by people who come to like what they see: w' = Proj_{‖w‖ ≤ 1}((1 − β) w + β E[φ]).
-
-    The mean is over the points that the generation kept, p' of the pure loop (Wei, Xie, Zhu, Zhang). The state is w
-    `[d]`. Since ‖w‖ ≤ 1, how strongly people feel is the choice's temperature or the features' scale.
-
-    Args:
-        features: φ, `[n, *event] -> [n, d]`.
-        weight: the first w, `[d]`, of norm at most 1.
-        beta: β in [0, 1]: how far w moves in a generation; at 0 it stays.
-    """
-    require("beta", beta, lambda b: (b >= 0) & (b <= 1), "is not a rate: take a number in [0, 1]")
-    weight = jnp.asarray(weight, float)
-    require("weight", weight, lambda w: (w**2).sum() <= 1 + 1e-5, "is longer than 1: divide it by its norm")
-    features = lift(features)
-    return Preference(Partial(_given, weight), Partial(_linear, features), Partial(_follow, features, beta))
-
-
-def drifting(build: Callable[[Any], Reward], path: Callable[[Array], Any]) -> Preference:
-    """The reward `build(path(generation))`: people whose taste moves by itself, whatever they are shown.
-
-    The state is the generation, `[]` int32, counted from 0.
-
-    Args:
-        build: parameters -> `Reward`, such as `rewards.distance`.
-        path: generation -> parameters, any pytree of arrays.
-    """
-    return Preference(lift(_zero), Partial(_on_path, lift(build), lift(path)), lift(_count))
-
 
 def learned(
     network: nn.Module,
@@ -72,6 +35,8 @@ def learned(
     *,
     k: int = 2,
     comparisons: int = 4096,
+    members: int = 1,
+    pessimism: float | Array = 0.0,
     **training: Any,
 ) -> Preference:
     """A reward network refitted in each generation to what annotators chose: the proxy that curation reads.
@@ -84,8 +49,13 @@ def learned(
     `pairwise`. Metrics given `true_reward` too can report both.
 
     Generation 0 is curated by a fit to choices among `examples`, generation t + 1 by a fit to choices among the pool of
-    generation t, which starts from the last parameters. The state is `Trained`; the proxy reads its average. If a
-    choice cannot be decided the proxy becomes NaN, which the driver refuses.
+    generation t, which starts from the last parameters. If a choice cannot be decided the proxy becomes NaN, which the
+    driver refuses.
+
+    An ensemble is `members` networks that differ in their first parameters and their batches, not in the choices. The
+    proxy is their mean less `pessimism` times their standard deviation (over the members): a lower bound that falls
+    where choices do not settle the reward (Coste et al. 2023, arXiv 2310.02743). The state is `Trained`, with a leading
+    axis of members; the proxy reads its average.
 
     Args:
         network: `[n, *event] -> [n, 1]`, such as `MLP(out=1)`.
@@ -94,16 +64,32 @@ def learned(
         examples: points `[m, *event]` of the first comparisons: the real data.
         k: points in a group.
         comparisons: choices a generation.
+        members: networks, fitted one after another.
+        pessimism: standard deviations below the mean, data; above 0 it takes 2 members or more.
         training: what `trained` takes: `steps`, `batch_size` (in groups), `learning_rate`, `ema`, ...
     """
     if k < 2 or comparisons < 1:
         raise ValueError(f"k={k}, comparisons={comparisons}: choices need groups of 2 or more, and 1 or more of them")
+    if members < 1:
+        raise ValueError(f"members={members} fit nothing: take 1 or more")
+    require("pessimism", pessimism, lambda c: c >= 0, "is no number of standard deviations: take one of at least 0")
+    require("pessimism", pessimism, lambda c: (c == 0) | (members > 1), "needs a spread: take members=2 or more")
     if jnp.ndim(examples) < 1 or not examples.shape[0]:
         raise ValueError("learned needs at least one of examples: give the real data")
     trained(lambda key, x: (), lambda key, params, x: jnp.zeros(()), **training)  # its mistakes are told here
-    size = Static(_Size(network, k, comparisons, tuple(sorted(training.items()))))
+    size = Static(_Size(network, k, comparisons, members, tuple(sorted(training.items()))))
     refit = Partial(_refit, size, lift(true_reward), lift(annotators))
-    return Preference(Partial(_first, refit, examples), Partial(_proxy, size, examples), Partial(_again, refit))
+    proxy = Partial(_proxy, size, examples, pessimism)
+    return Preference(Partial(_first, refit, examples), proxy, Partial(_again, refit))
+
+
+def collect(
+    key: PRNGKey, pool: Array, true_reward: Reward, annotators: Choice, *, k: int, comparisons: int
+) -> tuple[Array, Array, Array]:
+    """Groups of rows of the pool `[comparisons, k]`, whom annotators chose of each `[comparisons]`, and if they can."""
+    group_key, choice_key = jax.random.split(key)
+    rows = jax.random.randint(group_key, (comparisons, k), 0, pool.shape[0])
+    return rows, *choose(choice_key, annotators, pool[rows], true_reward(pool)[rows])
 
 
 class _Size(NamedTuple):
@@ -112,37 +98,8 @@ class _Size(NamedTuple):
     network: nn.Module
     k: int
     comparisons: int
+    members: int
     training: tuple[tuple[str, Any], ...]
-
-
-def _given(weight, key):
-    del key
-    return weight
-
-
-def _linear(features, weight, x):
-    return features(x) @ weight
-
-
-def _follow(features, beta, key, weight, record: Generation):
-    del key
-    seen = record.curated.weight @ features(record.curated.x)
-    moved = (1 - beta) * weight + beta * seen
-    return moved / jnp.maximum(1.0, jnp.sqrt(jnp.sum(moved**2)))
-
-
-def _zero(key):
-    del key
-    return jnp.zeros((), jnp.int32)
-
-
-def _on_path(build, path, generation, x):
-    return build(path(generation))(x)
-
-
-def _count(key, generation, record):
-    del key, record
-    return generation + 1
 
 
 def _first(refit: Callable, examples: Array, key: PRNGKey) -> Trained:
@@ -154,14 +111,19 @@ def _again(refit: Callable, key: PRNGKey, state: Trained, record: Generation) ->
 
 
 def _refit(size: Static, true_reward: Reward, annotators: Choice, key: PRNGKey, state: Trained | None, pool: Array):
-    """From the last state, or from none, to one fitted to new choices among the pool `[n, *event]`."""
-    group_key, choice_key, init_key, fit_key = jax.random.split(key, 4)
-    _, k, comparisons, _ = size.value
-    rows = jax.random.randint(group_key, (comparisons, k), 0, pool.shape[0])
-    chosen, decided = choose(choice_key, annotators, pool[rows], true_reward(pool)[rows])
+    """From the last state of each member, or from none, to those fitted to new choices among the pool `[n, *event]`."""
+    choices_key, members_key = jax.random.split(key)
+    _, k, comparisons, members, _ = size.value
+    rows, chosen, decided = collect(choices_key, pool, true_reward, annotators, k=k, comparisons=comparisons)
     trainer = _trainer(size.value, pool, decided)
     choices = Dataset(cast(Any, (rows, chosen)), uniform(rows).weight)
-    return trainer.fit(fit_key, trainer.init(init_key, choices.x) if state is None else state, choices)
+
+    def member(key_and_state):
+        key, state = key_and_state
+        init_key, fit_key = jax.random.split(key)
+        return trainer.fit(fit_key, trainer.init(init_key, choices.x) if state is None else state, choices)
+
+    return jax.lax.map(member, (jax.random.split(members_key, members), state))
 
 
 def _trainer(size: _Size, pool: Array, decided: Array) -> Trainer:
@@ -180,9 +142,13 @@ def _trainer(size: _Size, pool: Array, decided: Array) -> Trainer:
     return trained(init_params, loss, **dict(size.training))
 
 
-def _proxy(size: Static, examples: Array, state: Trained, x: Array) -> Array:
-    score = Partial(_score, size.value.network, state.average)
-    return score(x) - score(examples).mean()
+def _proxy(size: Static, examples: Array, pessimism: float | Array, state: Trained, x: Array) -> Array:
+    def member(average):
+        score = Partial(_score, size.value.network, average)
+        return score(x) - score(examples).mean()
+
+    rewards = jax.lax.map(member, state.average)  # [members, n]
+    return rewards.mean(axis=0) - pessimism * rewards.std(axis=0)
 
 
 def _score(network: nn.Module, params: State, x: Array) -> Array:
