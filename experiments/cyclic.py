@@ -17,7 +17,7 @@ from absl import app, flags
 from jax.tree_util import Partial
 
 import curated_retraining as cr
-from curated_retraining import data, figures, metrics, sweep, theory
+from curated_retraining import data, figures, grids, metrics, theory
 from curated_retraining.driver import drive
 from curated_retraining.types import Array, Model, PRNGKey, Static
 from experiments import common
@@ -56,13 +56,13 @@ def main() -> None:
     if FLAGS.pool % FLAGS.k:
         raise app.UsageError(f"--pool={FLAGS.pool} does not split into groups of --k={FLAGS.k}: take a multiple")
     out, seeds = Path(FLAGS.out), FLAGS.seed + np.arange(FLAGS.seeds)
-    cells = sweep.grid({"lam": [float(lam) for lam in FLAGS.lam]}, seeds)
+    cells = grids.grid({"lam": [float(lam) for lam in FLAGS.lam]}, seeds)
     shares = jnp.array([float(share) for share in FLAGS.shares])
     course = exact(shares, FLAGS.strength, np.array([float(lam) for lam in FLAGS.lam]))
     measured = {}
     for model in FLAGS.model:
         sizes = Static(Sizes(model, FLAGS.k, FLAGS.pool, FLAGS.real))
-        programs = sweep.programs(Partial(make, sizes, shares, FLAGS.strength), cells)
+        programs = grids.programs(Partial(make, sizes, shares, FLAGS.strength), cells)
         settings = common.settings() | {"model": model}
         history = drive(out / model, settings, *programs, cells=cells, generations=FLAGS.generations, every=FLAGS.every)
         measured[model] = common.by_row(history["share"], len(FLAGS.lam))
@@ -77,7 +77,7 @@ def main() -> None:
     print(f"results in {out}: metrics.csv, checkpoints/ and figures/ternary.png of {', '.join(measured)}")
 
 
-def make(sizes: Static, shares: Array, strength: Array | float, *, lam: Array) -> sweep.Loop:
+def make(sizes: Static, shares: Array, strength: Array | float, *, lam: Array) -> grids.Loop:
     """The loop of one cell; all but `sizes` may be traced."""
     name, k, pool, num_real = sizes.value
     model, mixing = build(name), cr.with_real(lam)
@@ -97,7 +97,7 @@ def make(sizes: Static, shares: Array, strength: Array | float, *, lam: Array) -
         weight = label @ (shares / label.sum(axis=0))  # the modes' shares are exact
         return cr.start(start_key, model, mixing, cr.Dataset(points, weight), slot=pool // k)
 
-    return sweep.Loop(start, step)
+    return grids.Loop(start, step)
 
 
 def build(name: str) -> Model:

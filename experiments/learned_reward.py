@@ -20,7 +20,7 @@ from absl import app, flags
 from jax.tree_util import Partial
 
 import curated_retraining as cr
-from curated_retraining import figures, preferences, sweep
+from curated_retraining import figures, grids, preferences
 from curated_retraining.driver import drive
 from curated_retraining.networks.mlp import MLP
 from curated_retraining.types import Array, Generation, LoopState, Preference, PRNGKey, Reward, Static
@@ -76,8 +76,8 @@ def main() -> None:
     for proxy in [name for name in PROXIES if name in FLAGS.proxy]:
         sizes = Static(Sizes(proxy, FLAGS.k, FLAGS.pool, FLAGS.real, FLAGS.comparisons, FLAGS.steps, FLAGS.members))
         bounds = {"pessimism": [0.0, FLAGS.pessimism]} if proxy == "ensemble" else {}
-        cells = sweep.grid({"lam": lams} | bounds, seeds)
-        programs = sweep.programs(Partial(make, sizes, truth, examples, FLAGS.temperature), cells)
+        cells = grids.grid({"lam": lams} | bounds, seeds)
+        programs = grids.programs(Partial(make, sizes, truth, examples, FLAGS.temperature), cells)
         settings = common.settings() | {"proxy": proxy}
         history = drive(out / proxy, settings, *programs, cells=cells, generations=FLAGS.generations, every=FLAGS.every)
         for index, name in enumerate(titles(proxy)):
@@ -148,7 +148,7 @@ def make(
     *,
     lam: Array,
     pessimism: Array | float = 0.0,
-) -> sweep.Loop:
+) -> grids.Loop:
     """The loop of one cell; all but `sizes` may be traced."""
     _, k, pool, num_real, *_ = sizes.value
     model, mixing, preference = cr.gmm(8, steps=10), cr.with_real(lam), build(sizes.value, truth, examples, pessimism)
@@ -165,7 +165,7 @@ def make(
         data_key, start_key = jax.random.split(key)
         return cr.start(start_key, model, mixing, RING.draw(data_key, num_real), slot=pool // k, reward=preference)
 
-    return sweep.Loop(start, step)
+    return grids.Loop(start, step)
 
 
 def build(sizes: Sizes, truth: Reward, examples: Array, pessimism: Array | float) -> Preference:

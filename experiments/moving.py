@@ -18,7 +18,7 @@ from absl import app, flags
 from jax.tree_util import Partial
 
 import curated_retraining as cr
-from curated_retraining import figures, metrics, preferences, sweep, theory
+from curated_retraining import figures, grids, metrics, preferences, theory
 from curated_retraining.driver import drive
 from curated_retraining.types import Array, Generation, LoopState, Preference, PRNGKey, Static, Step
 from experiments import common
@@ -67,10 +67,10 @@ def main() -> None:
     if FLAGS.temperature and 2 / FLAGS.temperature > population.MAX_RANGE:
         raise app.UsageError(f"--temperature={FLAGS.temperature} is too low for the exact course: take 0 (best-of-K)")
     out, lams = Path(FLAGS.out), np.array([float(lam) for lam in FLAGS.lam])
-    cells = sweep.grid({"lam": lams.tolist()}, FLAGS.seed + np.arange(FLAGS.seeds))
+    cells = grids.grid({"lam": lams.tolist()}, FLAGS.seed + np.arange(FLAGS.seeds))
     for kind in FLAGS.taste:
         sizes = Static(Sizes(FLAGS.model, FLAGS.k, FLAGS.pool, FLAGS.real))
-        programs = sweep.programs(Partial(make, sizes, *people(kind), FLAGS.temperature), cells)
+        programs = grids.programs(Partial(make, sizes, *people(kind), FLAGS.temperature), cells)
         settings = common.settings() | {"taste": kind}
         history = drive(out / kind, settings, *programs, cells=cells, generations=FLAGS.generations, every=FLAGS.every)
         measured, course = ({name: common.by_row(v, len(lams)) for name, v in history.items()}, exact(kind, lams))
@@ -92,7 +92,7 @@ def people(kind: str) -> tuple[Preference, Partial]:
 
 def make(
     sizes: Static, preference: Preference, taste: Partial, temperature: Array | float, *, lam: Array
-) -> sweep.Loop:
+) -> grids.Loop:
     """The loop of one cell; all but `sizes` may be traced. It reports w too, which `taste` makes of the state."""
     name, k, pool, num_real = sizes.value
     first, later = (models.build(name, RING, steps) for steps in (models.SIZES[name].first, models.SIZES[name].steps))
@@ -110,7 +110,7 @@ def make(
         data_key, start_key = jax.random.split(key)
         return cr.start(start_key, first, mixing, RING.draw(data_key, num_real), slot=pool // k, reward=preference)
 
-    return sweep.Loop(start, Partial(_with_taste, step, taste))
+    return grids.Loop(start, Partial(_with_taste, step, taste))
 
 
 def exact(kind: str, lams: np.ndarray) -> dict[str, np.ndarray]:

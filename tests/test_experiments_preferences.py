@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from curated_retraining import sweep, theory
+from curated_retraining import grids, theory
 from curated_retraining.types import Static
 from experiments import cyclic
 
@@ -124,7 +124,7 @@ def test_one_generation_of_duels_is_the_exact_one():
     assert np.abs(exact - shares).max() > 0.02
     error = np.sqrt(exact * (1 - exact) / groups)
     assert (np.abs(played(jax.random.key(0)) - exact) < 5 * error).all()
-    assert isinstance(loop, sweep.Loop)
+    assert isinstance(loop, grids.Loop)
 
 
 @pytest.mark.parametrize(
