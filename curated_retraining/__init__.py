@@ -13,7 +13,7 @@ from curated_retraining.curation import (
     top_fraction,
 )
 from curated_retraining.data import checkerboard, draw, moons, ring, uniform, union
-from curated_retraining.grids import Loop, Sweep, sweep
+from curated_retraining.grids import Loop
 from curated_retraining.loop import retraining, run, start
 from curated_retraining.mixing import accumulate, accumulate_subsample, fresh, replace, with_real
 from curated_retraining.models.ddpm import ddpm
@@ -34,6 +34,7 @@ from curated_retraining.rewards import (
     scale,
     stack,
 )
+from curated_retraining.sweep import Sweep, sweep
 from curated_retraining.types import Dataset, Generation, LoopState, Mixing, Model, Preference, lift
 
 __all__ = [
