@@ -13,6 +13,7 @@ from curated_retraining.curation import (
     top_fraction,
 )
 from curated_retraining.data import checkerboard, draw, moons, ring, uniform, union
+from curated_retraining.interacting import interacting, start_interacting
 from curated_retraining.loop import retraining, run, start
 from curated_retraining.mixing import accumulate, accumulate_subsample, fresh, replace, with_real
 from curated_retraining.models.ddpm import ddpm
@@ -63,6 +64,7 @@ __all__ = [
     "from_scratch",
     "gaussian",
     "gmm",
+    "interacting",
     "k_way",
     "kde",
     "lift",
@@ -83,6 +85,7 @@ __all__ = [
     "stack",
     "standardised",
     "start",
+    "start_interacting",
     "theory",
     "threshold",
     "tilt",

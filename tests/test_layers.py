@@ -23,6 +23,7 @@ OURS = {
     "curation": {"types", "data", "curation"},
     "preferences": {"types", "data", "curation", "loop", "models.trained"},
     "mixing": {"types", "data"},
+    "interacting": {"types", "data", "loop"},
     "sweep": {"types", "loop"},
     "driver": {"types", "loop"},
     "metrics": {"types", "metrics"},
