@@ -52,13 +52,13 @@ def pair(shares, *, pool_size=(8, 6), curate=None, reward=(first, second), model
     return step, cr.start_interacting(jax.random.key(0), models, [REAL, REAL], reward=reward)
 
 
+KEY = jax.random.split(jax.random.key(0))[1]  # what `sweep` plays seed 0 with
 SHARES = jnp.array([[0.4, 0.1, 0.2, 0.3, 0.0], [0.0, 0.25, 0.25, 0.25, 0.25]])
 
 
-@pytest.mark.parametrize("model", [shifting(), cr.gmm(2, steps=2)], ids=["mean", "gmm"])
-def test_one_model_is_retraining_with_real(model):
-    """The same keys, pools and choices; fits differ by the order in which up to 28 weighted points are added."""
-    lam = 3.0
+def test_one_model_is_retraining_with_real():
+    """The same keys, pools and choices; fits differ by the order in which up to 24 weighted points are added."""
+    model, lam = shifting(), 3.0
     share = lam / (1 + lam)
     curate = cr.k_way(2, cr.luce(0.5))
     step = cr.interacting(
@@ -82,10 +82,16 @@ def seen_pools(record):
     return {"pool": record.pool, "kept": record.curated.x}
 
 
-def test_each_model_trains_on_its_row_of_the_shares():
-    """What each was fitted to is rebuilt from pools and choices, in the order real, raw of each, curated of each."""
+@pytest.fixture(scope="module")
+def course():
+    """A step, its first state, and the state and history of two generations from there."""
     step, state = pair(SHARES)
-    end, history = jax.tree.map(np.asarray, run(jax.random.key(1), state, step, 3))
+    return step, state, *run(KEY, state, step, 2)
+
+
+def test_each_model_trains_on_its_row_of_the_shares(course):
+    """What each was fitted to is rebuilt from pools and choices, in the order real, raw of each, curated of each."""
+    end, history = jax.tree.map(np.asarray, course[2:])
     real = np.asarray(REAL.x).mean(axis=0)
     raw = [history[f"pool_{i}"].mean(axis=1) for i in range(2)]
     curated = [history[f"kept_{i}"].mean(axis=1) for i in range(2)]
@@ -101,15 +107,18 @@ def test_each_model_trains_on_its_row_of_the_shares():
         np.testing.assert_allclose(history[f"effective_size_{i}"], 1 / sizes[i], rtol=1e-5)
 
 
-def test_where_a_run_is_cut_changes_no_bit_and_each_model_has_its_own_keys():
-    step, state = pair(SHARES, pool_size=(8, 8))
-    whole, history = run(jax.random.key(1), state, step, 4)
-    cut, early = run(jax.random.key(1), state, step, 2)
-    resumed, late = run(jax.random.key(1), cut, step, 2)
+def test_where_a_run_is_cut_changes_no_bit(course):
+    step, state, cut, early = course
+    whole, history = run(KEY, state, step, 4)
+    resumed, late = run(KEY, cut, step, 2)
     jax.tree.map(np.testing.assert_array_equal, resumed, whole)
     jax.tree.map(lambda a, b, c: np.testing.assert_array_equal(np.concatenate([a, b]), c), early, late, history)
-    noise = np.concatenate([history[f"pool_{i}"] - history[f"mean_{i}"][:, None] for i in range(2)])
-    assert len(np.unique(noise.round(5), axis=0)) == 8
+
+
+def test_each_model_and_generation_has_its_own_noise(course):
+    _, _, _, history = jax.tree.map(np.asarray, course)
+    noise = [history[f"pool_{i}"][t, 0] - history[f"mean_{i}"][t] for i in range(2) for t in range(2)]
+    assert len(np.unique(np.round(noise, 4), axis=0)) == 4
 
 
 def test_preferences_change_each_with_its_own_record():
@@ -121,25 +130,23 @@ def test_preferences_change_each_with_its_own_record():
         np.testing.assert_allclose(end.preference[i], mean / max(1, np.linalg.norm(mean)), rtol=1e-5)
 
 
-def test_shares_are_data_of_one_program_that_the_driver_resumes(tmp_path):
+def test_shares_are_data_of_one_program_that_the_driver_resumes(course, tmp_path):
+    """The first cell is the loop of `course`; its sums of up to 40 points may be taken in another order."""
     traced = []
 
     def make(shares):
         traced.append(1)
-        step, _ = pair(shares)
-        return sweep.Loop(lambda key: pair(shares)[1], step)
+        step, state = pair(shares)
+        return sweep.Loop(lambda key: state, step)
 
-    cells = [{"shares": SHARES, "seed": 0}, {"shares": SHARES[::-1], "seed": 0}]
-    begin, advance = sweep.programs(make, cells)
-    names = [{"cell": 0}, {"cell": 1}]
+    begin, advance = sweep.programs(make, [{"shares": shares, "seed": 0} for shares in (SHARES, SHARES[::-1])])
     del traced[:]
-    drive(tmp_path / "cut", {}, begin, advance, cells=names, generations=1)
-    assert len(traced) <= 3
-    resumed = drive(tmp_path / "cut", {}, begin, advance, cells=names, generations=2)
-    whole = drive(tmp_path / "whole", {}, begin, advance, cells=names, generations=2)
-    jax.tree.map(np.testing.assert_array_equal, resumed, whole)
-    assert "mean_1_0" not in resumed and resumed["mean_1"].shape == (3, 2, 2)
-    assert (resumed["mean_0"][1, 0] != resumed["mean_0"][1, 1]).all()
+    drive(tmp_path, {}, begin, advance, cells=[{"cell": 0}, {"cell": 1}], generations=0)
+    assert len(traced) == 2 + 1  # `begin` for its shapes and as a program, and `advance`
+    history = drive(tmp_path, {}, begin, advance, cells=[{"cell": 0}, {"cell": 1}], generations=1)
+    for name, values in course[-1].items():
+        np.testing.assert_allclose(history[name][:, 0], values, rtol=1e-4, atol=1e-5)
+    assert (history["train_0"][:, 0] != history["train_0"][:, 1]).all()
 
 
 @pytest.mark.parametrize(
@@ -213,20 +220,20 @@ def test_the_loop_without_noise_ends_at_the_closed_form(coupling):
         expected = theory.coupled_means(coupling, PULL, STRENGTH)
         np.testing.assert_allclose(np.stack(end.model), expected, atol=1e-6)
         # the course: (θ, φ) -> (φ + λ a, A θ)
-        theta, phi = history["mean_0"], history["mean_1"]
+        theta, phi = (np.asarray(history[f"mean_{i}"]) for i in range(2))
         np.testing.assert_allclose(theta[1:], phi[:-1] + STRENGTH * PULL, atol=1e-6)
         np.testing.assert_allclose(phi[1:], theta[:-1] @ coupling.T, atol=1e-6)
 
 
 def test_finite_models_follow_their_population():
-    """Three generations of 2 × 20,000 samples on 5 points, 16 seeds: each share to 4.5 standard errors over seeds."""
+    """Three generations of 2 × 8,000 samples on 5 points, 16 seeds: each share to 4.5 standard errors over seeds."""
     support, p_0 = jnp.arange(5.0)[:, None], jnp.array([0.3, 0.3, 0.2, 0.15, 0.05])
     r = jnp.stack([jnp.linspace(0, 2, 5), jnp.linspace(1, -2, 5)])
     rewards = [lambda x, row=row: row[x[:, 0].astype(int)] for row in r]
     models, real = [cr.finite(support)] * 2, cr.Dataset(support, p_0)
 
     def share(record):
-        return {"share": jax.nn.one_hot(record.pool[:, 0], 5).mean(axis=0)}
+        return {"share": jax.nn.one_hot(record.pool[:, 0].astype(int), 5).mean(axis=0)}
 
     def course(seed):
         start_key, loop_key = jax.random.split(jax.random.key(seed))
@@ -234,7 +241,7 @@ def test_finite_models_follow_their_population():
             models,
             reward=rewards,
             curate=[cr.k_way(4, cr.luce())] * 2,
-            pool_size=[20_000] * 2,
+            pool_size=[8_000] * 2,
             shares=SHARES,
             metrics=[share] * 2,
         )
@@ -247,5 +254,5 @@ def test_finite_models_follow_their_population():
         runs = np.asarray(history[f"share_{i}"])
         error = runs.std(axis=0, ddof=1) / 4
         assert np.abs(runs.mean(axis=0) - exact[:, i]).max() < 4.5 * error.max()
-        np.testing.assert_allclose(runs.mean(axis=0), exact[:, i], atol=0.005)
+        np.testing.assert_allclose(runs.mean(axis=0), exact[:, i], atol=0.01)
     assert np.abs(metrics.effective_size(exact[3, 0]) - metrics.effective_size(exact[3, 1])) > 0.1  # they part
