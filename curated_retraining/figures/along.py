@@ -51,7 +51,7 @@ def along(
     seeds = next(iter(measured.values())).shape[1]
     over = "one seed" if seeds == 1 else f"mean and range over {seeds} seeds"
     legend = [Line2D([], [], **_points(row), label=name) for row, name in enumerate(rows)]
-    legend.append(Line2D([], [], color="0.3", linestyle="", marker="o", label=over))
+    legend.append(Line2D([], [], color="0.3", linestyle="", marker="o", markerfacecolor="none", label=over))
     legend.append(Line2D([], [], color="0.3", linestyle="--", label="exact"))
     if inside:
         legend.append(Line2D([], [], color="0.3", linestyle=":", label=marks_label))
@@ -60,4 +60,6 @@ def along(
 
 
 def _points(row):
-    return {"color": colour(row), "marker": MARKERS[row % len(MARKERS)], "linestyle": "", "markersize": 4.0}
+    """Hollow, so that rows that coincide all show."""
+    marker = {"marker": MARKERS[row % len(MARKERS)], "markersize": 4.5, "markerfacecolor": "none"}
+    return {"color": colour(row), "linestyle": "", "markeredgewidth": 1.0, **marker}

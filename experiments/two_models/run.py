@@ -102,7 +102,6 @@ def _ring(out, settings, seeds):
     exact = ring.exact(taste, dense, lam=lam, generations=FLAGS.generations)[..., -1]
     last = np.swapaxes(found[..., -1], 2, 3)  # [2, curated, seeds, others]
     look = {"x": np.array(others), "exact_x": dense, "axis": "share of synthetic data that the other model made"}
-    at = f"after {FLAGS.generations} generations"
     for name, label, rows, runs, of in (
         ("rewards", "mean reward E[r_{}]", ring.CURATED, last, exact),
         ("influences", "change of E[r_{}]", ring.INFLUENCES, ring.influences(last), ring.influences(exact)),
@@ -113,7 +112,8 @@ def _ring(out, settings, seeds):
             {key: runs[index] for key, index in of_model.items()},
             {key: of[index] for key, index in of_model.items()},
             rows=list(rows),
-            labels={key: f"{label.format(key[-1])}, {at}" for key in of_model},
+            labels={key: label.format(key[-1]) for key in of_model},
+            title=f"after {FLAGS.generations} generations",
             zero=[key for key in of_model if name == "influences"],
             **look,
         )
