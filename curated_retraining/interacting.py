@@ -52,10 +52,10 @@ def interacting(
     as far as a fit reads rows of weight zero as nothing and adds in the same order.
 
     Args:
-        models: n of them, of one event shape; the arguments in the plural have an entry each.
+        models: n of them, of one event shape; every other sequence has an entry a model.
         reward: what the people feel who curate the samples of each.
-        shares: S `[n, 1 + 2 n]`, data: it may be traced and vmapped. Rows sum to one; the columns are the real data,
-            then the raw samples of each model, then the curated samples of each.
+        shares: S `[n, 1 + 2 n]`, data: it may be vmapped, and traced, when nobody looks whether rows sum to one. The
+            columns are the real data, then the raw samples of each model, then the curated samples of each.
         metrics: what is reported of each; nothing by default.
     """
     n = len(models)

@@ -100,14 +100,18 @@ def turning() -> np.ndarray:
 
 def table(found: dict[str, np.ndarray], course: dict[str, np.ndarray], strengths: Sequence[float]) -> str:
     """Measured against exact at each strength, as text; errors are standard errors over seeds."""
-    lines = [f"{'strength of curation':>28}" + "".join(f"{strength:8g}" for strength in strengths)]
+    lines, away = [f"{'strength of curation':>28}" + "".join(f"{strength:8g}" for strength in strengths)], []
     for name, symbol in (("alignment", "J_{}"), ("influence", "dJ_{}/dλ")):
         for row, model in enumerate("pq"):
             runs, of = found[name][row], course[name][row]
-            mean = runs.mean(axis=0)
-            error = runs.std(axis=0, ddof=1) / np.sqrt(len(runs)) if len(runs) > 1 else np.full_like(mean, np.nan)
+            mean, error = runs.mean(axis=0), np.full(len(strengths), np.nan)
+            if len(runs) > 1:
+                error = runs.std(axis=0, ddof=1) / np.sqrt(len(runs))
+                away.append(np.nanmax(np.abs(mean - of) / error))
             for what, values in (("measured", mean), ("exact", of), ("standard error", error)):
                 lines.append(f"{f'{symbol.format(model)} {what}':>28}" + "".join(f"{value:8.3f}" for value in values))
+    if away:
+        lines.append(f"largest |measured − exact|: {max(away):.1f} standard errors ({len(runs)} seeds)")
     changes = ", ".join(f"{at:.3f} (J_{model})" for at, model in zip(turning(), "pq", strict=True))
     lines.append(f"dJ/dλ changes sign at {changes}")
     return "\n".join(lines)
