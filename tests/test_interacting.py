@@ -107,14 +107,6 @@ def test_each_model_trains_on_its_row_of_the_shares(course):
         np.testing.assert_allclose(history[f"effective_size_{i}"], 1 / sizes[i], rtol=1e-5)
 
 
-def test_where_a_run_is_cut_changes_no_bit(course):
-    step, state, cut, early = course
-    whole, history = run(KEY, state, step, 4)
-    resumed, late = run(KEY, cut, step, 2)
-    jax.tree.map(np.testing.assert_array_equal, resumed, whole)
-    jax.tree.map(lambda a, b, c: np.testing.assert_array_equal(np.concatenate([a, b]), c), early, late, history)
-
-
 def test_each_model_and_generation_has_its_own_noise(course):
     _, _, _, history = jax.tree.map(np.asarray, course)
     noise = [history[f"pool_{i}"][t, 0] - history[f"mean_{i}"][t] for i in range(2) for t in range(2)]

@@ -74,9 +74,8 @@ def measured(history: History, strengths: Sequence[float]) -> dict[str, np.ndarr
     """
     values = np.stack([history[f"alignment_{i}"][-LAST:].mean(axis=0) for i in range(2)])
     values = np.swapaxes(values.reshape(2, len(strengths), -1), 1, 2)
-    strengths = np.asarray(strengths)
-    slope = np.full(values.shape, np.nan)
-    slope[..., 1:-1] = (values[..., 2:] - values[..., :-2]) / (strengths[2:] - strengths[:-2])
+    at, slope = np.asarray(strengths), np.full(values.shape, np.nan)
+    slope[..., 1:-1] = (values[..., 2:] - values[..., :-2]) / (at[2:] - at[:-2])
     return {"alignment": values, "influence": slope}
 
 
