@@ -79,8 +79,11 @@ def python(*arguments):
 
 
 def test_a_run_leaves_numbers_and_figures(tmp_path):
-    small = ["--part=ring", "--model=gmm", "--generations=1", "--seeds=2", "--pool=40", "--real=60", "--other=0,0.5"]
-    done = python(*small, "--steps=1", "--first_steps=1", f"--out={tmp_path / 'run'}")
+    small = [
+        "--part=ring", "--model=gmm", "--generations=1", "--seeds=2", "--pool=40", "--real=60", "--other=0,0.5",
+        "--steps=1", "--first_steps=1",
+    ]  # fmt: skip
+    done = python(*small, f"--out={tmp_path / 'run'}")
     assert done.returncode == 0, done.stderr
     rows = list(csv.DictReader((tmp_path / "run/ring/metrics.csv").open()))
     assert [(row["p_curated"], row["q_curated"], row["other"], row["seed"]) for row in rows[::2]] == [
