@@ -14,6 +14,7 @@ from curated_retraining.curation import (
 )
 from curated_retraining.data import checkerboard, draw, moons, ring, uniform, union
 from curated_retraining.grids import Loop
+from curated_retraining.interacting import interacting, start_interacting
 from curated_retraining.loop import retraining, run, start
 from curated_retraining.mixing import accumulate, accumulate_subsample, fresh, replace, with_real
 from curated_retraining.models.ddpm import ddpm
@@ -67,6 +68,7 @@ __all__ = [
     "from_scratch",
     "gaussian",
     "gmm",
+    "interacting",
     "k_way",
     "kde",
     "lift",
@@ -88,6 +90,7 @@ __all__ = [
     "standardised",
     "start",
     "sweep",
+    "start_interacting",
     "theory",
     "threshold",
     "tilt",

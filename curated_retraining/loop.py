@@ -81,12 +81,23 @@ def constant(reward: Reward) -> Preference:
     return Preference(lift(_nothing), Partial(_fixed_reward, lift(reward)), lift(_unchanged))
 
 
+def checked(name: Any, reward: Array, pool: Array) -> Array:
+    """The `reward` of a pool `[n, *event]` where it has a number a point, or one column an annotator."""
+    n = pool.shape[0]
+    if jnp.ndim(reward) not in (1, 2) or reward.shape[0] != n:
+        raise ValueError(
+            f"the reward {_name(name)} returned the shape {jnp.shape(reward)} for {n} points: "
+            f"return one number a point, [{n}], or one column an annotator, [{n}, annotators]"
+        )
+    return reward
+
+
 def _generation(model, preference, curate, mixing, pool_size, metrics, key, state: LoopState):
     generation_key = jax.random.fold_in(key, state.generation)
     sample_key, curate_key, mix_key, fit_key, preference_key = jax.random.split(generation_key, 5)
 
     pool = model.sample(sample_key, state.model, pool_size.value)
-    reward = _checked(preference.reward, preference.reward(state.preference, pool), pool)
+    reward = checked(preference.reward, preference.reward(state.preference, pool), pool)
     curated = curate(curate_key, pool, reward)
     train, memory = mixing.mix(mix_key, state.memory, curated)
     fitted = model.fit(fit_key, state.model, train)
@@ -110,16 +121,6 @@ def _fixed_reward(reward, state, x):
 def _unchanged(key, state, record):
     del key, record
     return state
-
-
-def _checked(name: Any, reward: Array, pool: Array) -> Array:
-    n = pool.shape[0]
-    if jnp.ndim(reward) not in (1, 2) or reward.shape[0] != n:
-        raise ValueError(
-            f"the reward {_name(name)} returned the shape {jnp.shape(reward)} for {n} points: "
-            f"return one number a point, [{n}], or one column an annotator, [{n}, annotators]"
-        )
-    return reward
 
 
 def _name(function: Any) -> str:

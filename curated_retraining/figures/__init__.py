@@ -1,5 +1,6 @@
 """Figures of curated retraining, each written as one file; takes NumPy arrays and knows nothing of the loop."""
 
+from curated_retraining.figures.along import along
 from curated_retraining.figures.courses import curves, shares
 from curated_retraining.figures.forecasts import forecast
 from curated_retraining.figures.images import curation, sample_grids
@@ -10,6 +11,7 @@ from curated_retraining.figures.stacked import stacked_shares
 from curated_retraining.figures.ternary import ternary
 
 __all__ = [
+    "along",
     "animation",
     "curation",
     "curves",

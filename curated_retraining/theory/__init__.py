@@ -17,17 +17,30 @@ from curated_retraining.theory.nodes import sums
 from curated_retraining.theory.operator import crowd_operator, k_way_operator, k_way_ratio
 from curated_retraining.theory.pairwise import pairwise_operator, pairwise_ratio, pairwise_trajectory
 from curated_retraining.theory.pure import kl_to_pure_limit, reward_gain, two_level_map
+from curated_retraining.theory.several import (
+    alignment,
+    coupled_means,
+    curation_influence,
+    interact,
+    interacting_trajectory,
+    turning_strength,
+)
 from curated_retraining.theory.tilt import condensed_mass, implied_rlhf, rlhf_optimum, tilt_limit
 
 __all__ = [
+    "alignment",
     "condensed_mass",
     "contraction_rate",
+    "coupled_means",
     "crowd_operator",
     "crowd_potential",
     "curated_share",
+    "curation_influence",
     "effective_k",
     "follow_the_kept",
     "implied_rlhf",
+    "interact",
+    "interacting_trajectory",
     "k_way_operator",
     "k_way_ratio",
     "kl_ceiling",
@@ -49,6 +62,7 @@ __all__ = [
     "tail_rate",
     "tilt_limit",
     "trajectory",
+    "turning_strength",
     "two_level_map",
     "uncurated_kl_rate",
 ]

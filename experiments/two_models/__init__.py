@@ -1,0 +1,1 @@
+"""Two models that are retrained on each other's samples."""
