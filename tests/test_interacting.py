@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import curated_retraining as cr
-from curated_retraining import metrics, sweep, theory
+from curated_retraining import grids, metrics, theory
 from curated_retraining.driver import drive
 from curated_retraining.types import LoopState, Model
 
@@ -129,9 +129,9 @@ def test_shares_are_data_of_one_program_that_the_driver_resumes(course, tmp_path
     def make(shares):
         traced.append(1)
         step, state = pair(shares)
-        return sweep.Loop(lambda key: state, step)
+        return grids.Loop(lambda key: state, step)
 
-    begin, advance = sweep.programs(make, [{"shares": shares, "seed": 0} for shares in (SHARES, SHARES[::-1])])
+    begin, advance = grids.programs(make, [{"shares": shares, "seed": 0} for shares in (SHARES, SHARES[::-1])])
     del traced[:]
     drive(tmp_path, {}, begin, advance, cells=[{"cell": 0}, {"cell": 1}], generations=0)
     assert len(traced) == 2 + 1  # `begin` for its shapes and as a program, and `advance`

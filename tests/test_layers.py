@@ -26,8 +26,6 @@ OURS = {
     "sweep": {"types", "grids", "driver"},
     "driver": {"types", "driver"},
     "interacting": {"types", "data", "loop"},
-    "sweep": {"types", "loop"},
-    "driver": {"types", "loop"},
     "metrics": {"types", "metrics"},
     "datasets": {"types", "datasets"},
     "classifiers": {"types", "data", "datasets", "metrics", "models.trained", "networks", "classifiers"},

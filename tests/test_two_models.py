@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import curated_retraining as cr
-from curated_retraining import sweep, theory
+from curated_retraining import grids, theory
 from curated_retraining.types import Static
 from experiments.gmm import RING
 from experiments.plane import population
@@ -24,8 +24,8 @@ TASTE = ring.Taste(k=4, temperature=1.0, gamma=10.0, r_min=1.0)
 def test_sampled_gaussians_end_at_the_closed_form():
     """J of p and of q at three strengths: 12 seeds, 24 generations of 2,000 samples, to 4.5 standard errors."""
     strengths, seeds = [0.3, 0.7, 1.1], range(12)
-    cells = sweep.grid({"strength": strengths}, seeds)
-    begin, advance = sweep.programs(jax.tree_util.Partial(toy.make, Static(2000)), cells)
+    cells = grids.grid({"strength": strengths}, seeds)
+    begin, advance = grids.programs(jax.tree_util.Partial(toy.make, Static(2000)), cells)
 
     @jax.jit
     def play(begin, advance):

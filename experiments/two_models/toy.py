@@ -10,7 +10,7 @@ import numpy as np
 from jax.tree_util import Partial
 
 import curated_retraining as cr
-from curated_retraining import sweep, theory
+from curated_retraining import grids, theory
 from curated_retraining.driver import History, drive
 from curated_retraining.types import Array, Model, Static, lift_all
 
@@ -34,12 +34,12 @@ def play(
     every: int,
 ) -> History:
     """Drives every strength with every seed, in one program: history `[generations + 1, strengths × seeds, ...]`."""
-    cells = sweep.grid({"strength": strengths}, seeds)
-    begin, advance = sweep.programs(Partial(make, Static(pool)), cells)
+    cells = grids.grid({"strength": strengths}, seeds)
+    begin, advance = grids.programs(Partial(make, Static(pool)), cells)
     return drive(folder, settings, begin, advance, cells=cells, generations=generations, every=every)
 
 
-def make(pool: Static, strength: Array) -> sweep.Loop:
+def make(pool: Static, strength: Array) -> grids.Loop:
     """The loop of p and q, where those who curate q's samples, for p, feel strength ⟨a, x⟩."""
     models = [held(cr.gaussian())] * 2
     rewards = [Partial(_bent, (1 - REAL) * np.linalg.inv(COUPLING) - np.eye(2)), Partial(_pulled, strength * PULL)]
@@ -58,7 +58,7 @@ def make(pool: Static, strength: Array) -> sweep.Loop:
         real = cr.uniform(jnp.concatenate([half, -half]))  # their mean is that of the population, zero
         return cr.start_interacting(start_key, models, [real] * 2, reward=rewards)
 
-    return sweep.Loop(start, step)
+    return grids.Loop(start, step)
 
 
 def held(gaussian: Model) -> Model:
