@@ -2,6 +2,7 @@
 
 from curated_retraining.figures.courses import curves, shares
 from curated_retraining.figures.forecasts import forecast
+from curated_retraining.figures.frontier import frontier
 from curated_retraining.figures.images import curation, sample_grids
 from curated_retraining.figures.maps import heat_maps
 from curated_retraining.figures.plane import animation, densities
@@ -13,6 +14,7 @@ __all__ = [
     "curves",
     "densities",
     "forecast",
+    "frontier",
     "heat_maps",
     "sample_grids",
     "shares",

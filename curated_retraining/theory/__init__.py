@@ -1,5 +1,12 @@
 """What curated retraining does to a population, exactly; shares no code with the sampled loop."""
 
+from curated_retraining.theory.alignment import (
+    best_of_n,
+    best_of_n_kl_ceiling,
+    dpo_loss,
+    policy_gradient,
+    tradeoff,
+)
 from curated_retraining.theory.bounds import (
     contraction_rate,
     effective_k,
@@ -19,11 +26,14 @@ from curated_retraining.theory.pure import kl_to_pure_limit, reward_gain, two_le
 from curated_retraining.theory.tilt import condensed_mass, implied_rlhf, rlhf_optimum, tilt_limit
 
 __all__ = [
+    "best_of_n",
+    "best_of_n_kl_ceiling",
     "condensed_mass",
     "contraction_rate",
     "crowd_operator",
     "crowd_potential",
     "curated_share",
+    "dpo_loss",
     "effective_k",
     "implied_rlhf",
     "k_way_operator",
@@ -35,6 +45,7 @@ __all__ = [
     "pairwise_ratio",
     "pairwise_trajectory",
     "pluralistic_limit",
+    "policy_gradient",
     "pure_limit",
     "real_kl_ceiling",
     "retrain",
@@ -45,6 +56,7 @@ __all__ = [
     "sums",
     "tail_rate",
     "tilt_limit",
+    "tradeoff",
     "trajectory",
     "two_level_map",
     "uncurated_kl_rate",
