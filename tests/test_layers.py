@@ -21,6 +21,7 @@ OURS = {
     "theory": {"types", "theory"},
     "forecast": {"types", "theory", "forecast"},
     "curation": {"types", "data", "curation"},
+    "alignment": {"types", "curation", "models.finite", "models.trained", "alignment"},
     "preferences": {"types", "data", "curation", "loop", "models.trained"},
     "mixing": {"types", "data"},
     "sweep": {"types", "loop"},
