@@ -66,7 +66,9 @@ def test_how_far_a_method_is_off_the_frontier_is_its_kl_beyond_the_least_at_its_
 
 
 def test_tradeoff_counts_nothing_where_there_is_no_mass():
-    kl, reward = theory.tradeoff(jnp.array([[0.5, 0.5, 0.0], [1.0, 0.0, 0.0]]), jnp.array([0.25, 0.25, 0.5]), jnp.arange(3.0))
+    kl, reward = theory.tradeoff(
+        jnp.array([[0.5, 0.5, 0.0], [1.0, 0.0, 0.0]]), jnp.array([0.25, 0.25, 0.5]), jnp.arange(3.0)
+    )
     np.testing.assert_allclose(kl, np.log([2, 4]), rtol=4 * EPS)
     np.testing.assert_allclose(reward, [0.5, 0.0])
     assert theory.tradeoff(jnp.array([0.5, 0.5]), jnp.array([1.0, 0.0]), jnp.zeros(2)).kl == np.inf
