@@ -41,7 +41,7 @@ def test_it_climbs_to_the_regularised_optimum_where_its_noise_dies():
 
 
 def test_a_network_climbs_too():
-    """A flow on a line from N(0, 1): the optimum for r = x at β = 1/2 is N(2, 1), E[r] − β KL = 1 nat there, 0 before."""
+    """A flow on a line from N(0, 1): for r = x and β = 1/2 the optimum is N(2, 1), with E[r] − β KL = 1; 0 before."""
     model = cr.flow(layers=2, bins=4, width=8, depth=0, steps=1)
     state = model.init(jax.random.key(0), jnp.zeros((2, 1)))
     optimised = alignment.reinforce(
