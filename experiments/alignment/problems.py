@@ -71,13 +71,13 @@ def finite(gamma: float, steps: int) -> Problem:
 def ring(gamma: float, real: int, first_steps: int, refit_steps: int, steps: int) -> Problem:
     """The ring with a reward that falls by γ a unit from the disc of radius r_min around its mode 0."""
     shape = {"layers": 4, "width": 32, "depth": 1, "batch_size": 256}
-    model = lift_all(cr.flow(**shape, learning_rate=2e-3, steps=refit_steps))
-    rate = optax.cosine_decay_schedule(4e-3, first_steps)
+    falling, constant = optax.cosine_decay_schedule(4e-3, first_steps), optax.constant_schedule(2e-3)
+    model = lift_all(cr.flow(**shape, learning_rate=constant, steps=refit_steps))  # a schedule too: they share a state
     reward = cr.distance(jnp.array(RING.liked), r_min=RING.r_min, gamma=gamma)
     plane = population.on_grid(RING, reward, 0.0)
     return Problem(
         draw=Partial(_of_ring, Static(real)),
-        first=lift_all(cr.flow(**shape, learning_rate=rate, steps=first_steps)),
+        first=lift_all(cr.flow(**shape, learning_rate=falling, steps=first_steps)),
         model=model,
         family=lift(alignment.network(model)),
         reward=reward,

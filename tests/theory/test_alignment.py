@@ -94,10 +94,10 @@ def test_best_of_n_stays_below_its_ceiling_and_comes_near_it(instances):
 
     kl, ceiling = many(both, whole).T
     assert (kl <= ceiling + 1e-12).all()
-    even = jnp.full(4000, 1 / 4000)
+    even, rank = jnp.full(1000, 1 / 1000), jnp.arange(1000.0)
     for n in (2, 4, 16):
-        near = theory.tradeoff(theory.best_of_n(even, jnp.arange(4000.0), n), even, even).kl
-        np.testing.assert_allclose(near, theory.best_of_n_kl_ceiling(n), rtol=2e-3)
+        near = theory.tradeoff(theory.best_of_n(even, rank, n), even, rank).kl
+        np.testing.assert_allclose(near, theory.best_of_n_kl_ceiling(n), rtol=5e-3)
     assert theory.best_of_n_kl_ceiling(1) == 0
 
 
@@ -137,9 +137,9 @@ def test_the_optimum_of_dpo_is_the_regularised_optimum(tame):
 
 def test_policy_gradient_climbs_to_the_regularised_optimum(tame):
     def of(p, r, k, lam):
-        course = theory.policy_gradient(p, r, beta=BETA, rate=1.0, num=4000)
+        course = theory.policy_gradient(p, r, beta=2.0, rate=1.0, num=4000)
         kl, reward = theory.tradeoff(course[::40], p, r)
-        return reward - BETA * kl, course[-1] - theory.rlhf_optimum(p, r, BETA), course[0] - p, course[1]
+        return reward - 2 * kl, course[-1] - theory.rlhf_optimum(p, r, 2.0), course[0] - p, course[1]
 
     value, away, before, after = jax.jit(jax.vmap(of))(*(jnp.asarray(value) for value in tame))
     assert (np.diff(value, axis=1) >= -1e-13).all()
@@ -147,7 +147,7 @@ def test_policy_gradient_climbs_to_the_regularised_optimum(tame):
 
     def value_of(logits, p, r):
         kl, reward = theory.tradeoff(jax.nn.softmax(logits), p, r)
-        return reward - BETA * kl
+        return reward - 2 * kl
 
     slope = jax.vmap(jax.grad(value_of))(jnp.log(tame.p), jnp.asarray(tame.p), jnp.asarray(tame.r))
     np.testing.assert_allclose(after, jax.nn.softmax(jnp.log(tame.p) + slope, axis=1), rtol=1e-12)
