@@ -92,8 +92,8 @@ def test_what_is_drawn_is_where_exact_courses_are(finished):
 def test_the_table_tells_the_last_generation_and_every_value():
     measured = np.array([[[0.0, 0.0, 0.0], [1.0, 2.0, 0.5]], [[0.0, 0.0, 0.0], [1.2, 2.2, 0.7]]])
     theirs = np.array([[0.0, 0.0, 0.0], [1.25, 2.125, 0.375]])
-    loop = report.Course("loop", ["t=0", "t=1"], measured, theirs)
-    text = report.table([loop, report.Course("DPO", ["β=1", "β=0.5"], measured, theirs)]).splitlines()
+    loop = report.Course("loop", ["t=0", "t=1"], measured, theirs, True)
+    text = report.table([loop, report.Course("DPO", ["β=1", "β=0.5"], measured, theirs, False)]).splitlines()
     assert " ".join(text[1].split()) == "loop, t=1 1.100 ± 0.100 1.250 2.100 ± 0.100 2.125 0.600 ± 0.100 0.375"
     assert len(text) == 1 + 1 + 2 + 1 and "2 seeds" in text[-1]
 

@@ -24,13 +24,15 @@ def test_the_file_is_a_whole_picture(tmp_path):
 def test_lines_are_means_and_dashed_ones_exact(monkeypatch):
     caught = []
     monkeypatch.setattr(MODULE, "write", lambda path, figure: caught.append(figure))
-    figures.frontier("nowhere.png", MEASURED, EXACT, OPTIMUM)
+    figures.frontier("nowhere.png", MEASURED, EXACT, OPTIMUM, apart=["b"])
     upper, other, lower, _ = caught[0].axes
-    optimum, a, a_exact, b, _ = (line for line in upper.lines if len(line.get_xydata()))
+    optimum, a, a_exact, b, b_exact = (line for line in upper.lines if len(line.get_xydata()))
     np.testing.assert_allclose(optimum.get_xydata(), OPTIMUM["one"])
     np.testing.assert_allclose(a.get_xydata(), MEASURED["one"]["a"].mean(axis=0)[:, :2])
     np.testing.assert_allclose(a_exact.get_xydata(), EXACT["one"]["a"][:, :2])
     assert a_exact.get_linestyle() == "--" and a_exact.get_color() == a.get_markeredgecolor() != b.get_markeredgecolor()
+    np.testing.assert_allclose(b_exact.get_xydata(), EXACT["one"]["b"][:, :2])
+    assert b.get_linestyle() == b_exact.get_linestyle() == "None" and b_exact.get_markerfacecolor() == "none"
     assert other.lines[1].get_markeredgecolor() == b.get_markeredgecolor()  # a method keeps its colour
     below = next(line for line in lower.lines[1:] if line.get_linestyle() == "--").get_xydata()
     np.testing.assert_allclose(below[1:], EXACT["one"]["a"][1:, ::2])

@@ -24,6 +24,7 @@ class Course(NamedTuple):
     at: list[str]  # what each place is
     measured: np.ndarray  # [seeds, places, 3]: KL, mean reward, excess KL
     exact: np.ndarray  # [places, 3]
+    over_generations: bool
 
 
 def courses(points: Points, method: Method, history: History) -> list[Course]:
@@ -32,12 +33,12 @@ def courses(points: Points, method: Method, history: History) -> list[Course]:
     measured = np.stack([history[name] for name in NAMES], axis=-1)
     found = [method.exact(points, **({axis: value} if axis else {})) for value in values]
     theirs = np.stack([np.stack([places[name] for name in NAMES], axis=-1) for places in found])
-    if method.generations == 1:  # a line through the values
+    if method.generations == 1:  # a place a value
         at = [f"{LETTERS[axis]}={value:g}" for value in values]
-        return [Course(method.name, at, np.moveaxis(measured[:, :, 1], 0, 1), theirs[:, 1])]
+        return [Course(method.name, at, np.moveaxis(measured[:, :, 1], 0, 1), theirs[:, 1], False)]
     at = [f"t={generation}" for generation in range(method.generations + 1)]
     names = [method.name + (f", {LETTERS[axis]}={value:g}".replace("inf", "∞") if axis else "") for value in values]
-    return [Course(*each) for each in zip(names, [at] * len(values), measured, theirs, strict=True)]
+    return [Course(name, at, *both, True) for name, *both in zip(names, measured, theirs, strict=True)]
 
 
 def frontier(points: Points, most: float) -> np.ndarray:
@@ -60,6 +61,7 @@ def write(out: Path, played: Mapping[str, tuple[Points, Sequence[Course]]]) -> N
         {name: {line.name: line.measured for line in lines} for name, (_, lines) in played.items()},
         {name: {line.name: line.exact for line in lines} for name, (_, lines) in played.items()},
         {name: frontier(points, most[name]) for name, (points, _) in played.items()},
+        apart={line.name for _, lines in played.values() for line in lines if not line.over_generations},
     )
     print(f"results in {out}: PROBLEM/METHOD/metrics.csv and checkpoints/, figures/frontier.png")
 
@@ -69,8 +71,7 @@ def table(lines: Sequence[Course]) -> str:
     heads = "".join(f"{head:>18}{'exact':>8}" for head in ("KL (nats)", "E[r]", "KL over frontier"))
     rows = [f"{'':>24}{heads}"]
     for line in lines:
-        whole = not line.at[0].startswith("t=")
-        for place in range(len(line.at)) if whole else [-1]:
+        for place in [-1] if line.over_generations else range(len(line.at)):
             runs, theirs = line.measured[:, place], line.exact[place]
             error = runs.std(axis=0, ddof=1) / len(runs) ** 0.5 if len(runs) > 1 else np.full(3, np.nan)
             numbers = zip(runs.mean(axis=0), error, theirs, strict=True)
