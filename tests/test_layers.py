@@ -22,6 +22,8 @@ OURS = {
     "forecast": {"types", "theory", "forecast"},
     "curation": {"types", "data", "curation"},
     "preferences": {"types", "data", "curation", "loop", "models.trained", "preferences"},
+    "alignment": {"types", "curation", "models.finite", "models.trained", "alignment"},
+    "preferences": {"types", "data", "curation", "loop", "models.trained"},
     "mixing": {"types", "data"},
     "sweep": {"types", "grids", "driver"},
     "driver": {"types", "driver"},

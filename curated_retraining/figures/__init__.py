@@ -3,6 +3,7 @@
 from curated_retraining.figures.along import along
 from curated_retraining.figures.courses import curves, shares
 from curated_retraining.figures.forecasts import forecast
+from curated_retraining.figures.frontier import frontier
 from curated_retraining.figures.images import curation, sample_grids
 from curated_retraining.figures.maps import heat_maps
 from curated_retraining.figures.paths import disk
@@ -18,6 +19,7 @@ __all__ = [
     "densities",
     "disk",
     "forecast",
+    "frontier",
     "heat_maps",
     "sample_grids",
     "shares",

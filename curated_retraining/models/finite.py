@@ -32,7 +32,7 @@ def _init(support, key, x):
 
 def _fit(support, key, state, data: Dataset):
     del key
-    return jnp.zeros_like(state).at[_nearest(support, data.x)].add(data.weight)
+    return jnp.zeros_like(state).at[nearest(support, data.x)].add(data.weight)
 
 
 def _sample(support, key: PRNGKey, state: Array, num: int) -> Array:
@@ -40,10 +40,10 @@ def _sample(support, key: PRNGKey, state: Array, num: int) -> Array:
 
 
 def _log_prob(support, state, x):
-    return jnp.log(state[_nearest(support, x)])
+    return jnp.log(state[nearest(support, x)])
 
 
-def _nearest(support: Array, x: Array) -> Array:
+def nearest(support: Array, x: Array) -> Array:
     """The row of `support` nearest each of `x`, by differences: a copy of a row is at distance exactly zero."""
 
     def one(point):

@@ -1,5 +1,12 @@
 """What curated retraining does to a population, exactly; shares no code with the sampled loop."""
 
+from curated_retraining.theory.alignment import (
+    best_of_n,
+    best_of_n_kl_ceiling,
+    dpo_loss,
+    policy_gradient,
+    tradeoff,
+)
 from curated_retraining.theory.bounds import (
     contraction_rate,
     effective_k,
@@ -29,6 +36,8 @@ from curated_retraining.theory.tilt import condensed_mass, implied_rlhf, rlhf_op
 
 __all__ = [
     "alignment",
+    "best_of_n",
+    "best_of_n_kl_ceiling",
     "condensed_mass",
     "contraction_rate",
     "coupled_means",
@@ -36,6 +45,7 @@ __all__ = [
     "crowd_potential",
     "curated_share",
     "curation_influence",
+    "dpo_loss",
     "effective_k",
     "follow_the_kept",
     "implied_rlhf",
@@ -51,6 +61,7 @@ __all__ = [
     "pairwise_ratio",
     "pairwise_trajectory",
     "pluralistic_limit",
+    "policy_gradient",
     "pure_limit",
     "real_kl_ceiling",
     "retrain",
@@ -61,6 +72,7 @@ __all__ = [
     "sums",
     "tail_rate",
     "tilt_limit",
+    "tradeoff",
     "trajectory",
     "turning_strength",
     "two_level_map",

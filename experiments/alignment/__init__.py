@@ -1,0 +1,1 @@
+"""Preference optimisation beside curated retraining, on the same reward."""

@@ -1,0 +1,107 @@
+"""The experiment from its flags to its folder."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+from absl import app, flags
+from jax.tree_util import Partial
+
+from curated_retraining import sweep
+from curated_retraining.driver import History, drive, newest
+from experiments import common
+from experiments.alignment import methods, problems, report
+from experiments.alignment.methods import Method
+from experiments.alignment.problems import Problem
+from experiments.alignment.report import Course
+
+FLAGS = flags.FLAGS
+TIMES = 4  # as many steps of DPO and REINFORCE on the finite support, where one is cheap
+
+
+def define() -> None:
+    """The flags; a wrong value is refused before anything runs."""
+    common.loop("alignment", generations=6)
+    flags.DEFINE_list("beta", ["1", "0.5", "0.25"], "β of the KL regulariser, of DPO and of REINFORCE")
+    flags.DEFINE_list("n", ["2", "4", "8", "16", "32"], "n of best-of-n distillation")
+    common.number("gamma", 1.0, "γ, the scale of the rewards")
+    flags.DEFINE_integer(
+        "curated", 10_000, "points that a generation keeps, pairs of DPO; the pool is K or n times it", 1
+    )
+    flags.DEFINE_integer("real", 20_000, "real points of the ring", 2)
+    flags.DEFINE_integer("steps", 100, "steps of a refit; of best-of-n, DPO and REINFORCE --generations times it", 1)
+    flags.DEFINE_integer("first_steps", 1500, "steps of generation 0 on the ring", 1)
+    flags.DEFINE_integer("seeds", 3, "repetitions", lower_bound=1)
+    flags.DEFINE_integer("seed", 0, "seed of the first repetition; the others follow", lower_bound=0)
+    flags.DEFINE_integer("every", 1, "generations between two checkpoints", lower_bound=1)
+    flags.register_validator("beta", _are_positive, "takes one or more numbers > 0, such as --beta=1,0.5")
+    flags.register_validator("n", _are_counts, "takes one or more whole numbers >= 1, such as --n=2,8")
+
+
+def main() -> None:
+    """Plays every method on both problems and leaves numbers, table and figure in `--out`."""
+    if not FLAGS.temperature or not FLAGS.gamma:
+        name = "temperature" if FLAGS.gamma else "gamma"
+        raise app.UsageError(f"--{name}=0 leaves DPO and reward-weighted regression without an optimum: raise it")
+    out, steps = Path(FLAGS.out), FLAGS.generations * FLAGS.steps
+    given = methods.Settings(
+        k=FLAGS.k,
+        lams=[float(text) for text in FLAGS.lam],
+        betas=[float(text) for text in FLAGS.beta],
+        draws=[int(text) for text in FLAGS.n],
+        temperature=FLAGS.temperature,
+        generations=FLAGS.generations,
+        curated=FLAGS.curated,
+    )
+    finite = problems.finite(FLAGS.gamma, TIMES * steps)
+    ring = problems.ring(FLAGS.gamma, FLAGS.real, FLAGS.first_steps, FLAGS.steps, steps)
+    played = {
+        "finite support": (finite.points, play(out / "finite", finite, given)),
+        "ring, normalizing flow": (ring.points, play(out / "ring", ring, given)),
+    }
+    report.write(out, played)
+
+
+def play(folder: Path, problem: Problem, given: methods.Settings) -> list[Course]:
+    """Drives each method in a folder of its own: its courses, measured and exact."""
+    first = methods.first(problem)
+    drive_all(folder, first)
+    begun = newest(folder / first.name, programs(first)[0])
+    played = [(method, drive_all(folder, method)) for method in methods.all_of(problem, begun, given)]
+    return [course for method, history in played for course in report.courses(problem.points, method, history)]
+
+
+def programs(method: Method) -> tuple[Partial, Partial]:
+    """`begin` and `advance` of all values and seeds of a method."""
+    cells = [dict(cell) | {"repetition": cell["seed"] - FLAGS.seed} for cell in grid(method)]
+    return sweep.programs(method.make, cells)
+
+
+def drive_all(folder: Path, method: Method) -> History:
+    """The history of a method, `[values, seeds, generations + 1]` a metric."""
+    cells = grid(method)
+    history = drive(
+        folder / method.name.replace(" ", "_"),
+        common.settings(),
+        *programs(method),
+        cells=cells,
+        generations=method.generations,
+        every=FLAGS.every,
+    )
+    return {name: common.by_row(values, len(cells) // FLAGS.seeds) for name, values in history.items()}
+
+
+def grid(method: Method) -> list[sweep.Cell]:
+    """The cells of a method: its values × seeds."""
+    return sweep.grid(method.axes, FLAGS.seed + np.arange(FLAGS.seeds))
+
+
+def _are_positive(texts: list[str]) -> bool:
+    try:
+        return bool(texts) and all(0 < float(text) < math.inf for text in texts)
+    except ValueError:
+        return False
+
+
+def _are_counts(texts: list[str]) -> bool:
+    return bool(texts) and all(text.isdigit() and int(text) >= 1 for text in texts)
