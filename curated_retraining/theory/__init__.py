@@ -16,11 +16,19 @@ from curated_retraining.theory.nodes import sums
 from curated_retraining.theory.operator import crowd_operator, k_way_operator, k_way_ratio
 from curated_retraining.theory.pairwise import pairwise_operator, pairwise_ratio, pairwise_trajectory
 from curated_retraining.theory.pure import kl_to_pure_limit, reward_gain, two_level_map
+from curated_retraining.theory.selection import (
+    course,
+    propensity_ratio,
+    rebalance,
+    threshold_ratio,
+    top_fraction_ratio,
+)
 from curated_retraining.theory.tilt import condensed_mass, implied_rlhf, rlhf_optimum, tilt_limit
 
 __all__ = [
     "condensed_mass",
     "contraction_rate",
+    "course",
     "crowd_operator",
     "crowd_potential",
     "curated_share",
@@ -35,8 +43,10 @@ __all__ = [
     "pairwise_ratio",
     "pairwise_trajectory",
     "pluralistic_limit",
+    "propensity_ratio",
     "pure_limit",
     "real_kl_ceiling",
+    "rebalance",
     "retrain",
     "reward_floor",
     "reward_gain",
@@ -44,7 +54,9 @@ __all__ = [
     "rlhf_optimum",
     "sums",
     "tail_rate",
+    "threshold_ratio",
     "tilt_limit",
+    "top_fraction_ratio",
     "trajectory",
     "two_level_map",
     "uncurated_kl_rate",
