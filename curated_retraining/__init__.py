@@ -4,16 +4,18 @@ from curated_retraining import data, forecast, metrics, preferences, rewards, th
 from curated_retraining.curation import (
     crowd,
     everything,
+    inverse_propensity,
     k_way,
     luce,
     pairwise,
+    quota,
     rounds,
     threshold,
     tilt,
     top_fraction,
 )
 from curated_retraining.data import checkerboard, draw, moons, ring, uniform, union
-from curated_retraining.loop import retraining, run, start
+from curated_retraining.loop import retraining, run, self_judged, start
 from curated_retraining.mixing import accumulate, accumulate_subsample, fresh, replace, with_real
 from curated_retraining.models.ddpm import ddpm
 from curated_retraining.models.finite import finite
@@ -63,6 +65,7 @@ __all__ = [
     "from_scratch",
     "gaussian",
     "gmm",
+    "inverse_propensity",
     "k_way",
     "kde",
     "lift",
@@ -73,6 +76,7 @@ __all__ = [
     "negate",
     "pairwise",
     "preferences",
+    "quota",
     "replace",
     "retraining",
     "rewards",
@@ -80,6 +84,7 @@ __all__ = [
     "rounds",
     "run",
     "scale",
+    "self_judged",
     "stack",
     "standardised",
     "start",

@@ -6,6 +6,7 @@ from curated_retraining.figures.images import curation, sample_grids
 from curated_retraining.figures.maps import heat_maps
 from curated_retraining.figures.plane import animation, densities
 from curated_retraining.figures.stacked import stacked_shares
+from curated_retraining.figures.tradeoff import tradeoff
 
 __all__ = [
     "animation",
@@ -17,4 +18,5 @@ __all__ = [
     "sample_grids",
     "shares",
     "stacked_shares",
+    "tradeoff",
 ]
