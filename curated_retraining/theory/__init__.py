@@ -11,13 +11,12 @@ from curated_retraining.theory.bounds import (
     uncurated_kl_rate,
 )
 from curated_retraining.theory.crowds import crowd_potential, pluralistic_limit
-from curated_retraining.theory.dynamics import curated_share, mixed_limit, pure_limit, retrain, trajectory
+from curated_retraining.theory.dynamics import course, curated_share, mixed_limit, pure_limit, retrain, trajectory
 from curated_retraining.theory.nodes import sums
 from curated_retraining.theory.operator import crowd_operator, k_way_operator, k_way_ratio
 from curated_retraining.theory.pairwise import pairwise_operator, pairwise_ratio, pairwise_trajectory
 from curated_retraining.theory.pure import kl_to_pure_limit, reward_gain, two_level_map
 from curated_retraining.theory.selection import (
-    course,
     propensity_ratio,
     rebalance,
     threshold_ratio,

@@ -1,39 +1,14 @@
-"""Other curation than K-wise choice, exactly: rules that cut off, weights that undo or balance, and any loop of these.
+"""Other curation than K-wise choice, exactly: rules that cut off, and weights that undo a choice or balance classes.
 
 A ratio is by how much curation multiplies each probability, `[s]`, as H^K_p is; `course` plays a loop of any.
 """
-
-from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.core import Tracer
 
-from curated_retraining.theory.dynamics import advance, curated_share
 from curated_retraining.theory.operator import none_of_others, quadrature_nodes
 from curated_retraining.types import Array, require
-
-
-def course(
-    ratio: Callable[[Array], Array],
-    p_0: Array,
-    *,
-    lam: Array | float,
-    num: int,
-    p_ref: Array | None = None,
-    observe: Callable[[Array], Any] = lambda p: p,
-) -> Any:
-    """p_0, ..., p_num of p_{t+1} = (1 − η) p_ref + η p_t·ratio(p_t), `[num + 1, s]`, or what `observe` makes of each.
-
-    `ratio` may read p_t in any way; the rest is as of `trajectory`: η = λ / (1 + λ), λ = #curated / #real.
-    """
-    p_ref, share = p_0 if p_ref is None else p_ref, curated_share(lam)
-
-    def step(p, _):
-        return advance(lambda p, k: ratio(p), p, 1.0, share, p_ref), observe(p)
-
-    return jax.lax.scan(step, p_0, length=num + 1)[1]
 
 
 def top_fraction_ratio(p: Array, r: Array, share: Array | float) -> Array:
