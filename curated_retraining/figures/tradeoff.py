@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
@@ -44,12 +45,9 @@ def tradeoff(
         if name in exact:
             look = {"marker": MARKERS[index % len(MARKERS)], "markersize": 5, "markerfacecolor": "none"}
             ax.plot(*exact[name], color=colour(index), linestyle="--", linewidth=0.8, zorder=3, **look)
-        for place, text in zip(zip(*middle, strict=True), strengths[name], strict=True):
-            ax.annotate(
-                text, place, (4, -7), textcoords="offset points", size=5.5, color=colour(index), path_effects=_HALO
-            )
     ax.set(xlabel=axes[0], ylabel=axes[1])
     ax.margins(0.08)
+    _name_points(ax, measured, strengths)
     seeds = next(iter(measured.values()))[0].shape[1]
     over = "one seed" if seeds == 1 else f"mean, bars: range over {seeds} seeds"
     grey = {"color": "0.4", "markersize": 3.5}
@@ -59,6 +57,21 @@ def tradeoff(
         legend.append(Line2D([], [], linestyle="--", marker="o", markerfacecolor="none", label=theory, **grey))
     finish(figure, legend, title)
     write(path, figure)
+
+
+def _name_points(ax: Axes, measured, strengths):
+    """Writes its strength beside each point: to the left at the right edge, and below those of points that are near."""
+    named = []
+    for index, (name, (x, y)) in enumerate(measured.items()):
+        for place, text in zip(zip(x.mean(axis=1), y.mean(axis=1), strict=True), strengths[name], strict=True):
+            if not text:
+                continue
+            at = ax.transAxes.inverted().transform(ax.transData.transform(place))
+            near = sum(abs(at[0] - other[0]) < 0.08 and abs(at[1] - other[1]) < 0.05 for other in named)
+            named.append(at)
+            side = {"ha": "right", "xytext": (-4, -8 - 7 * near)} if at[0] > 0.85 else {"xytext": (4, -8 - 7 * near)}
+            look = {"size": 5.5, "color": colour(index), "path_effects": _HALO}
+            ax.annotate(text, place, textcoords="offset points", **side, **look)
 
 
 def _look(index):

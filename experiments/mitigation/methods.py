@@ -5,8 +5,8 @@ adds a bonus to rare modes or unlikely points, weighs the chosen by their propen
 real data.
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -66,6 +66,7 @@ def shares(liked: Array | float) -> Array:
 def programs(task: Task, cells: Sequence[sweep.Cell], num_seeds: int) -> tuple[Partial, Partial]:
     """`begin` and `advance` of all cells: numbers of `PLAIN` and a seed."""
     first, later = (cr.gmm(ring.MODES, steps=steps) for steps in (60, 10))
+    log_prob = cast(Callable, later.log_prob)
     observe = ring.observed(ring.liking(task.gamma, task.bonus))
 
     def make(trust, mode_bonus, point_bonus, exponent, balance, liked_share, lam):
@@ -73,7 +74,7 @@ def programs(task: Task, cells: Sequence[sweep.Cell], num_seeds: int) -> tuple[P
         choose = cr.inverse_propensity(task.k, cr.luce(task.temperature), exponent)
         step = cr.self_judged(
             later,
-            lambda state, x: reward(x) - point_bonus * later.log_prob(state, x),
+            lambda state, x: reward(x) - point_bonus * log_prob(state, x),
             curate=cr.quota(choose, RING.label, shares(liked_share), balance),
             mixing=cr.with_real(lam),
             pool_size=task.pool,
@@ -85,10 +86,12 @@ def programs(task: Task, cells: Sequence[sweep.Cell], num_seeds: int) -> tuple[P
 
 
 def exact(plane: Population, task: Task, cells: Sequence[sweep.Cell], generations: int) -> History:
-    """The population's courses, `[cells, generations + 1, ...]` a metric; NaN where rewards range too far."""
-    strongest = max(cell["point_bonus"] for cell in cells)
-    spread = float(np.ptp(plane.reward)) + task.bonus + strongest * float(np.ptp(np.log(plane.p_ref)))
-    reward_range = float(np.ceil(1.5 * spread / task.temperature))
+    """The population's courses, `[cells, generations + 1, ...]` a metric.
+
+    NaN where unlikely points have a bonus: those loops spread beyond any grid of the real data.
+    """
+    spread = float(np.ptp(plane.reward)) + task.bonus
+    reward_range = float(np.ceil(2 * spread / task.temperature))
 
     @jax.jit
     def of(plane, columns):
@@ -99,8 +102,7 @@ def exact(plane: Population, task: Task, cells: Sequence[sweep.Cell], generation
             def ratio(p):
                 share = theory.sums(plane.label, p, ring.MODES)
                 rare = -jnp.log(jnp.maximum(share, jnp.finfo(p.dtype).tiny))[plane.label]
-                unlikely = -jnp.log(jnp.maximum(p, jnp.finfo(p.dtype).tiny))
-                r = judged + cell["mode_bonus"] * rare + cell["point_bonus"] * unlikely
+                r = jnp.where(cell["point_bonus"] > 0, jnp.nan, judged + cell["mode_bonus"] * rare)
                 options = {"exponent": cell["exponent"], "temperature": task.temperature, "reward_range": reward_range}
                 chosen = p * theory.propensity_ratio(p, r, task.k, **options)
                 return theory.rebalance(chosen, plane.label, wanted, cell["balance"]) / jnp.where(p > 0, p, 1.0)

@@ -47,7 +47,7 @@ def test_without_weights_it_is_the_k_way_operator_and_a_range_too_small_is_seen(
 @pytest.mark.parametrize(
     ("share", "expected"),
     [
-        (0.04, [0, 0, 0, 25]),
+        (0.04, [0, 0, 0, 20]),
         (0.35, [0, 1 / 0.35, 0, 1 / 0.35]),
         (0.6, [0.5 / 0.6, 1 / 0.6, 0, 1 / 0.6]),
         (1.0, [1] * 4),
