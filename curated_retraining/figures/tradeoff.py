@@ -41,12 +41,12 @@ def tradeoff(
     for index, (name, (x, y)) in enumerate(measured.items()):
         middle = x.mean(axis=1), y.mean(axis=1)
         bars = [np.stack([m - v.min(axis=1), v.max(axis=1) - m]) for m, v in zip(middle, (x, y), strict=True)]
-        ax.errorbar(*middle, xerr=bars[0], yerr=bars[1], **_look(index), elinewidth=0.8, zorder=2)
+        ax.errorbar(*middle, xerr=bars[0], yerr=bars[1], **_look(index), elinewidth=0.8, zorder=3 - 0.1 * index)
         if name in exact:
             look = {"marker": MARKERS[index % len(MARKERS)], "markersize": 5, "markerfacecolor": "none"}
-            ax.plot(*exact[name], color=colour(index), linestyle="--", linewidth=0.8, zorder=3, **look)
+            ax.plot(*exact[name], color=colour(index), linestyle="--", linewidth=0.8, zorder=4, **look)
     ax.set(xlabel=axes[0], ylabel=axes[1])
-    ax.margins(0.08)
+    ax.margins(0.13, 0.08)  # room for strengths
     _name_points(ax, measured, strengths)
     seeds = next(iter(measured.values()))[0].shape[1]
     over = "one seed" if seeds == 1 else f"mean, bars: range over {seeds} seeds"
@@ -60,7 +60,7 @@ def tradeoff(
 
 
 def _name_points(ax: Axes, measured, strengths):
-    """Writes its strength beside each point: to the left at the right edge, and below those of points that are near."""
+    """Writes its strength to the right of each point, below those of points that are near."""
     named = []
     for index, (name, (x, y)) in enumerate(measured.items()):
         for place, text in zip(zip(x.mean(axis=1), y.mean(axis=1), strict=True), strengths[name], strict=True):
@@ -69,9 +69,8 @@ def _name_points(ax: Axes, measured, strengths):
             at = ax.transAxes.inverted().transform(ax.transData.transform(place))
             near = sum(abs(at[0] - other[0]) < 0.08 and abs(at[1] - other[1]) < 0.05 for other in named)
             named.append(at)
-            side = {"ha": "right", "xytext": (-4, -8 - 7 * near)} if at[0] > 0.85 else {"xytext": (4, -8 - 7 * near)}
             look = {"size": 5.5, "color": colour(index), "path_effects": _HALO}
-            ax.annotate(text, place, textcoords="offset points", **side, **look)
+            ax.annotate(text, place, (4, -8 - 7 * near), textcoords="offset points", **look)
 
 
 def _look(index):
