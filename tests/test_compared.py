@@ -86,8 +86,10 @@ def test_every_rule_keeps_the_shape_and_its_share_of_the_pool():
         "likeliest 1/4": 16,
         "crowd": 16,
     }
-    for rule in every:
-        x, weight = rule.curate(jax.random.key(2), pool, reward)
+    curate = jax.jit(lambda key, pool, reward: [rule.curate(key, pool, reward) for rule in every])
+    with jax.debug_key_reuse(False):  # one key for all of them
+        curated = curate(jax.random.key(2), pool, reward)
+    for rule, (x, weight) in zip(every, curated, strict=True):
         assert x.shape == (64, 2) and weight.shape == (64,)
         np.testing.assert_allclose(weight.sum(), 1, rtol=1e-5)
         assert rule.name not in kept or (weight > 0).sum() == kept[rule.name], rule.name

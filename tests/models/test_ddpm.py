@@ -154,7 +154,7 @@ def test_the_denoising_loss_of_a_point_is_what_the_exact_denoiser_leaves():
     of_point, of_noise = slope * np.sqrt(KEPT) * np.asarray(x), slope * np.sqrt(1 - KEPT) - 1  # [points, levels]
     expected = (of_point**2 + of_noise**2).mean(axis=1)
     error = np.sqrt((4 * of_point**2 * of_noise**2 + 2 * of_noise**4).mean(axis=1) / draws)
-    assert (np.abs(got - expected) < 4.5 * error).all() and (error < 0.02 * expected).all()
+    assert (np.abs(got - expected) < 4.5 * error).all() and (error < 0.05 * expected).all()
     assert (np.diff(expected) > 0).all()  # the less likely, the larger
 
 
