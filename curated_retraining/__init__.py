@@ -4,9 +4,11 @@ from curated_retraining import data, forecast, metrics, preferences, rewards, th
 from curated_retraining.curation import (
     crowd,
     everything,
+    inverse_propensity,
     k_way,
     luce,
     pairwise,
+    quota,
     rounds,
     threshold,
     tilt,
@@ -16,6 +18,7 @@ from curated_retraining.data import checkerboard, draw, moons, ring, uniform, un
 from curated_retraining.grids import Loop
 from curated_retraining.interacting import interacting, start_interacting
 from curated_retraining.loop import retraining, run, start
+from curated_retraining.loop import retraining, run, self_judged, start
 from curated_retraining.mixing import accumulate, accumulate_subsample, fresh, replace, with_real
 from curated_retraining.models.ddpm import ddpm
 from curated_retraining.models.finite import finite
@@ -69,6 +72,7 @@ __all__ = [
     "gaussian",
     "gmm",
     "interacting",
+    "inverse_propensity",
     "k_way",
     "kde",
     "lift",
@@ -79,6 +83,7 @@ __all__ = [
     "negate",
     "pairwise",
     "preferences",
+    "quota",
     "replace",
     "retraining",
     "rewards",
@@ -86,6 +91,7 @@ __all__ = [
     "rounds",
     "run",
     "scale",
+    "self_judged",
     "stack",
     "standardised",
     "start",

@@ -1,5 +1,6 @@
 """The loop: one generation as a pure function, and its scan."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -18,6 +19,7 @@ from curated_retraining.types import (
     Preference,
     PRNGKey,
     Reward,
+    State,
     Static,
     Step,
     lift,
@@ -52,6 +54,17 @@ def retraining(
     return Partial(
         _generation, lift_all(model), preference, lift(curate), lift_all(mixing), Static(pool_size), lift(metrics)
     )
+
+
+def self_judged(model: Model, score: Callable[[State, Array], Array], **parts: Any) -> Step:
+    """`retraining` in which the model that drew a pool judges it: the reward is `score(model's state, x)`.
+
+    For likelihood `score` is `model.log_prob`; for a model without density it may be the negative of `denoising_loss`
+    (`models.ddpm`). It may return a column an annotator, `[n, annotators]`, of which only one is the model's. `parts`
+    are the arguments of `retraining` but the reward; `start` needs no reward.
+    """
+    judge = Preference(lift(_nothing), lift(score), lift(_unchanged))
+    return Partial(_self_judged, retraining(model, reward=judge, **parts))
 
 
 def start(
@@ -106,6 +119,11 @@ def _generation(model, preference, curate, mixing, pool_size, metrics, key, stat
     report = metrics(record) | {"effective_size": 1 / jnp.sum(train.weight**2)}
     state = LoopState(state.generation + 1, fitted, memory, preference.update(preference_key, state.preference, record))
     return state, report
+
+
+def _self_judged(step: Step, key: PRNGKey, state: LoopState):
+    state, report = step(key, state._replace(preference=state.model))
+    return state._replace(preference=()), report
 
 
 def _nothing(key):

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax.tree_util import Partial
 
-from curated_retraining.types import Array, Reward, lift, require
+from curated_retraining.types import Array, Reward, Static, lift, require
 
 
 def distance(target: Array, r_min: float = 1.0, gamma: float = 10.0) -> Reward:
@@ -33,6 +33,28 @@ def class_probability(classifier: Callable[[Array], Array], label: int, gamma: f
 def confidence(classifier: Callable[[Array], Array], gamma: float = 15.0) -> Reward:
     """γ max_i q_i(x), in [γ / classes, γ], for a classifier that returns logits `[n, classes]` (the paper's §5.2)."""
     return Partial(_confidence, lift(classifier), gamma)
+
+
+def tempered(classifier: Callable[[Array], Array], temperature: float | Array) -> Callable[[Array], Array]:
+    """A classifier whose logits `[n, classes]` are divided by `temperature`, for rewards that trust it less.
+
+    `classifiers.temperature` finds the temperature at which its probabilities are calibrated.
+    """
+    require("temperature", temperature, lambda t: (t > 0) & (t < jnp.inf), "is not a temperature: take a positive one")
+    return Partial(_tempered, lift(classifier), temperature)
+
+
+def entropy_bonus(
+    reward: Reward, label: Callable[[Array], Array], classes: int, strength: float | Array = 1.0
+) -> Reward:
+    """r(x) − c log P(class of x), P being the shares of the classes among the points judged together, c the strength.
+
+    Rare classes are worth more. Where r depends on the class alone, K-wise choice by it at any K and temperature stands
+    still exactly at P ∝ e^{r/c}, which maximises E[r] + c H(P). `label` maps `[n, *event]` to integers `[n]` in
+    0..classes−1; c is data.
+    """
+    require("strength", strength, lambda c: c >= 0, "is not the strength of a bonus: take a number of at least 0")
+    return Partial(_entropy_bonus, lift(reward), lift(label), Static(classes), strength)
 
 
 def stack(*rewards: Reward) -> Reward:
@@ -70,6 +92,15 @@ def _class_probability(classifier, label, gamma, x):
 
 def _confidence(classifier, gamma, x):
     return gamma * jax.nn.softmax(classifier(x)).max(axis=-1)
+
+
+def _tempered(classifier, temperature, x):
+    return classifier(x) / temperature
+
+
+def _entropy_bonus(reward, label, classes: Static, strength, x):
+    of_class = jax.nn.one_hot(label(x), classes.value)
+    return reward(x) - strength * jnp.log(of_class @ of_class.mean(axis=0))
 
 
 def _stack(rewards, x):

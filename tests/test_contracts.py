@@ -49,6 +49,10 @@ def _cyclic(strength, x, y):
     return 0.5 + 0.5 * strength * jnp.sin(2 * jnp.pi * (x - y)[0, 0] / 3)
 
 
+def _parity(x):
+    return x.reshape(x.shape[0], -1)[:, 0] % 2
+
+
 MODELS = {
     "finite": Row(lambda: cr.finite(SUPPORT), exact=True),
     "gaussian": Row(cr.gaussian, exact=True),
@@ -70,8 +74,16 @@ CURATORS = {
     "top_fraction": Row(cr.top_fraction, values=(0.3, 1.0, 0.01)),
     "threshold": Row(cr.threshold, values=(0.0, -9.0, 0.5)),
     "everything": Row(cr.everything),
+    "inverse_propensity": Row(lambda e: cr.inverse_propensity(2, cr.luce(), e), values=(0.5, 0.0, 1.0)),
+    "quota": Row(lambda m: cr.quota(cr.tilt(), _parity, (0.3, 0.7), m), values=(1.0, 0.0, 0.4)),
 }
-CURATED = {"k_way": 8, "crowd": 8, "pairwise": 4, "rounds": 12}  # points of a pool of 16; all of them elsewhere
+CURATED = {
+    "k_way": 8,
+    "crowd": 8,
+    "inverse_propensity": 8,
+    "pairwise": 4,
+    "rounds": 12,
+}  # points of a pool of 16; all of them elsewhere
 LAMS = (1.0, 0.0, 0.25, jnp.inf)
 MIXINGS = {
     "replace": Row(cr.replace),

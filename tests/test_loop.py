@@ -266,3 +266,18 @@ def test_a_curator_may_return_any_weighted_points():
     end, history = run(jax.random.key(1), begin(cr.replace(), slot=8), step, 2)
     np.testing.assert_array_equal(end.model, history["pool"][1, 0])
     np.testing.assert_array_equal(history["effective_size"], [1, 1])
+
+
+def test_a_loop_judged_by_itself_reads_the_model_that_drew_the_pool():
+    """Of exact models, whose density is known, in generation 0 too; a judge that lags by one would show."""
+    support = jnp.arange(6.0).reshape(3, 2)
+    model, mixing = cr.finite(support), cr.with_real(1.0)
+    parts = {"curate": cr.top_fraction(0.5), "mixing": mixing, "pool_size": 16}
+    step = cr.self_judged(model, model.log_prob, metrics=describe, **parts)
+    state = cr.start(jax.random.key(0), model, mixing, cr.Dataset(support, jnp.array([0.5, 0.3, 0.2])), slot=16)
+    end, history = run(jax.random.key(1), state, step, 3)
+    place = np.asarray(history["pool"])[..., 0].astype(int) // 2
+    expected = np.log(np.take_along_axis(np.asarray(history["mean"]), place, axis=1))
+    np.testing.assert_allclose(history["reward"], expected, rtol=1e-6)
+    assert len(np.unique(history["mean"][:, 0])) == 3  # the model moves
+    assert end.preference == () and jax.tree.structure(end) == jax.tree.structure(state)

@@ -6,6 +6,7 @@ from jax.tree_util import Partial
 from scipy.special import softmax
 from scipy.stats import norm
 
+import curated_retraining as cr
 from curated_retraining import rewards
 
 RTOL = 1e-5  # float32: some tens of roundings of 6e-8
@@ -140,3 +141,34 @@ def test_large_arrays_are_inputs_of_the_program_and_no_part_of_it():
     )
     program = jax.jit(lambda reward, x: reward(x)).lower(reward, big).as_text()
     assert len(program) < 8 * big.size  # a constant is written in 8 characters a number
+
+
+def test_a_tempered_classifier_has_softer_probabilities(classified):
+    classifier, x, probability = classified
+    got = rewards.class_probability(rewards.tempered(classifier, 2.5), 3, 5.0)(x)
+    np.testing.assert_allclose(got, 5 * softmax(np.log(probability) / 2.5, axis=-1)[:, 3], rtol=RTOL)
+    with pytest.raises(ValueError, match="temperature=0"):
+        rewards.tempered(classifier, 0.0)
+
+
+def test_an_entropy_bonus_favours_the_rare_by_their_share():
+    """Of five points three are of class 0 and two of class 2."""
+    x = jnp.array([[0.0, 1.0], [2.0, 1.0], [0.0, 3.0], [0.0, 0.0], [2.0, 5.0]])
+    got = rewards.entropy_bonus(lambda x: x[:, 1], lambda x: x[:, 0].astype(int), 3, 2.0)(x)
+    share = np.array([3, 2, 3, 3, 2]) / 5
+    np.testing.assert_allclose(got, np.array([1, 1, 3, 0, 5]) - 2 * np.log(share), rtol=RTOL)
+    with pytest.raises(ValueError, match="strength=-1"):
+        rewards.entropy_bonus(first, first, 3, -1.0)
+
+
+def test_an_entropy_bonus_holds_a_loop_at_its_fixed_point(assert_mean):
+    """Rewards by class: of a pool with the shares P ∝ e^{r/c} 20,000 choices keep P, at K = 2 and K = 4."""
+    r, c, num = np.array([0.0, 1.0, -0.5]), 1.5, 20_000
+    p = softmax(r / c)
+    rng = np.random.default_rng(0)
+    reward = rewards.entropy_bonus(lambda x: jnp.asarray(r)[x], lambda x: x, 3, c)
+    for k in (2, 4):
+        pool = jnp.asarray(rng.permutation(np.searchsorted(np.cumsum(p), (np.arange(num * k) + 0.5) / (num * k))))
+        curator = cr.k_way(k, cr.luce())
+        kept = jax.jit(lambda key, pool, curator=curator: curator(key, pool, reward(pool)))(jax.random.key(0), pool)
+        assert_mean(np.asarray(kept.x)[:, None] == np.arange(3), p)

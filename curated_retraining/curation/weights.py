@@ -1,8 +1,11 @@
 """Curation by weight: all points stay, and count as much as they are wanted."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 from jax.tree_util import Partial
+from jax.typing import ArrayLike
 
 from curated_retraining import data
 from curated_retraining.curation.choices import log_preference, single
@@ -24,6 +27,27 @@ def top_fraction(share: float | Array) -> Curator:
 def threshold(least: float | Array) -> Curator:
     """Keeps the points whose reward is at least `least`, by weight; shapes stay fixed."""
     return Partial(_threshold, least)
+
+
+def quota(
+    curate: Curator, label: Callable[[Array], Array], shares: ArrayLike, strength: float | Array = 1.0
+) -> Curator:
+    """`curate` with its points reweighted so that each class has its share: proportions within a class stay.
+
+    A class that `curate` gives the weight W_c gets one in proportion to W_c^{1−m} s_c^m, for the strength m: exactly
+    s_c at 1, W_c at 0 (`theory.rebalance`). Where a class is due a share and none of its points was kept, or a point is
+    of no class, the weights are NaN, which the driver refuses. Shares and strength are data: they may be traced.
+
+    Args:
+        label: `[n, *event]` -> classes, integers `[n]` from 0.
+        shares: s `[classes]`, positive and summing to one.
+        strength: m in [0, 1].
+    """
+    shares = jnp.asarray(shares, float)
+    require("shares", shares, lambda s: s > 0, "leave a class out: take positive numbers, and curate by class for that")
+    require("shares", shares, lambda s: abs(s.sum() - 1) < 1e-4, "do not sum to 1: divide by their sum")
+    require("strength", strength, lambda m: (m >= 0) & (m <= 1), "is not a strength: take a number in [0, 1]")
+    return Partial(_quota, lift(curate), lift(label), shares, strength)
 
 
 def everything() -> Curator:
@@ -53,6 +77,16 @@ def _threshold(least, key, pool, reward):
     kept = (single(reward) >= least).astype(reward.dtype)
     total = kept.sum()
     return Dataset(pool, jnp.where(total > 0, kept / total, jnp.nan))  # nobody kept: seen in effective_size
+
+
+def _quota(curate, label, shares, strength, key, pool, reward):
+    x, weight = curate(key, pool, reward)
+    of_class = jax.nn.one_hot(label(x), shares.shape[0])  # [n, classes]
+    held = weight @ of_class
+    factor = (shares / jnp.where(held > 0, held, 1.0)) ** strength
+    total = jnp.sum(held * factor)
+    lost = jnp.any(held <= 0) & (strength > 0) | jnp.any(of_class.sum(axis=1) == 0)
+    return Dataset(x, jnp.where(lost, jnp.nan, weight * (of_class @ factor) / total))
 
 
 def _everything(key, pool, reward):

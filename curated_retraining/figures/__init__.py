@@ -10,6 +10,7 @@ from curated_retraining.figures.paths import disk
 from curated_retraining.figures.plane import animation, densities
 from curated_retraining.figures.stacked import stacked_shares
 from curated_retraining.figures.ternary import ternary
+from curated_retraining.figures.tradeoff import tradeoff
 
 __all__ = [
     "along",
@@ -25,4 +26,5 @@ __all__ = [
     "shares",
     "stacked_shares",
     "ternary",
+    "tradeoff",
 ]

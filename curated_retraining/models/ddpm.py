@@ -1,15 +1,18 @@
 """Denoising diffusion: ε-prediction (Ho, Jain, Abbeel 2020)."""
 
+from collections.abc import Callable
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.tree_util import Partial
 from jax.typing import ArrayLike
 
 from curated_retraining.models.samplers import Sampler, ancestral
-from curated_retraining.models.trained import trained
+from curated_retraining.models.trained import Trained, trained
 from curated_retraining.networks.mlp import TimeMLP, time_features
-from curated_retraining.types import Model
+from curated_retraining.types import Array, Model, PRNGKey, Static
 
 
 def linear_betas(levels: int = 100) -> np.ndarray:
@@ -46,11 +49,8 @@ def ddpm(
     """
     network = TimeMLP() if network is None else network
     sampler = ancestral() if sampler is None else sampler
-    betas = linear_betas() if betas is None else np.asarray(betas, float)
-    if betas.ndim != 1 or not np.all((betas > 0) & (betas < 1)):
-        raise ValueError(f"betas={betas} are not variances of noise levels: take a row of numbers between 0 and 1")
-    levels = len(betas)
-    kept = np.cumprod(1 - betas)  # the variance that is still signal after each level
+    kept = _kept(betas)
+    levels = len(kept)
     features = time_features(jnp.arange(levels) / levels)
     jax.eval_shape(lambda key, x: sampler(key, x, kept, lambda x, level: x), jax.random.key(0), jnp.zeros((1, 1)))
 
@@ -61,9 +61,7 @@ def ddpm(
         level_key, noise_key = jax.random.split(key)
         level = jax.random.randint(level_key, x.shape[:1], 0, levels)
         noise = jax.random.normal(noise_key, x.shape, x.dtype)
-        noisy = jax.vmap(lambda kept, x, noise: jnp.sqrt(kept) * x + jnp.sqrt(1 - kept) * noise)(
-            jnp.asarray(kept, x.dtype)[level], x, noise
-        )
+        noisy = jax.vmap(_noisy)(jnp.asarray(kept, x.dtype)[level], x, noise)
         return jnp.mean((jnp.asarray(network.apply(params, noisy, features[level])) - noise) ** 2)
 
     def sample(key, state, num):
@@ -77,3 +75,50 @@ def ddpm(
 
     init, fit = trained(init_params, loss, **training)
     return Model(init, fit, sample, log_prob=None)
+
+
+def denoising_loss(
+    key: PRNGKey, network: nn.Module | None = None, *, betas: ArrayLike | None = None, draws: int = 16
+) -> Callable[[Trained, Array], Array]:
+    """The simple loss of each point by itself, `(state of ddpm, x [n, *event]) -> [n]`: small where x is typical.
+
+    The mean over `draws` noised copies of a point, at levels spread evenly from the first to the last: a stand-in for
+    −log p(x), whose bound is the same sum with other weights of the levels (Ho et al. eq. 12 and 14). The levels' noise
+    is drawn once, and is the same for all points and generations, so that they compare.
+
+    Args:
+        network: as of the model.
+        betas: as of the model.
+        draws: copies of a point.
+    """
+    network = TimeMLP() if network is None else network
+    kept = _kept(betas)
+    if draws < 1:
+        raise ValueError(f"draws={draws} is not a number of noised copies: take 1 or more")
+    level = np.round((np.arange(draws) + 0.5) / draws * len(kept) - 0.5).astype(int)
+    return Partial(_denoising_loss, Static((network, len(kept))), jnp.asarray(kept[level], float), level, key)
+
+
+def _denoising_loss(size: Static, kept: Array, level: Array, key: PRNGKey, state: Trained, x: Array) -> Array:
+    network, levels = size.value
+
+    def at(inputs):
+        kept, level, key = inputs
+        noise = jax.random.normal(key, x.shape[1:], x.dtype)
+        noisy = jax.vmap(lambda x: _noisy(kept, x, noise))(x)
+        predicted = jnp.asarray(network.apply(state.average, noisy, time_features(level[None] / levels)))
+        return jax.vmap(lambda predicted: jnp.mean((predicted - noise) ** 2))(predicted)
+
+    return jax.lax.map(at, (kept, level, jax.random.split(jax.random.clone(key), len(level)))).mean(axis=0)
+
+
+def _kept(betas: ArrayLike | None) -> np.ndarray:
+    """The variance that is still signal after each level, `[levels]`."""
+    betas = linear_betas() if betas is None else np.asarray(betas, float)
+    if betas.ndim != 1 or not np.all((betas > 0) & (betas < 1)):
+        raise ValueError(f"betas={betas} are not variances of noise levels: take a row of numbers between 0 and 1")
+    return np.cumprod(1 - betas)
+
+
+def _noisy(kept: Array, x: Array, noise: Array) -> Array:
+    return jnp.sqrt(kept) * x + jnp.sqrt(1 - kept) * noise

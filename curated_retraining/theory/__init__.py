@@ -20,6 +20,7 @@ from curated_retraining.theory.bounds import (
 from curated_retraining.theory.crowds import crowd_potential, pluralistic_limit
 from curated_retraining.theory.dynamics import curated_share, mixed_limit, pure_limit, retrain, trajectory
 from curated_retraining.theory.moving import follow_the_kept, moving_trajectory
+from curated_retraining.theory.dynamics import course, curated_share, mixed_limit, pure_limit, retrain, trajectory
 from curated_retraining.theory.nodes import sums
 from curated_retraining.theory.operator import crowd_operator, k_way_operator, k_way_ratio
 from curated_retraining.theory.pairwise import pairwise_operator, pairwise_ratio, pairwise_trajectory
@@ -31,6 +32,11 @@ from curated_retraining.theory.several import (
     interact,
     interacting_trajectory,
     turning_strength,
+from curated_retraining.theory.selection import (
+    propensity_ratio,
+    rebalance,
+    threshold_ratio,
+    top_fraction_ratio,
 )
 from curated_retraining.theory.tilt import condensed_mass, implied_rlhf, rlhf_optimum, tilt_limit
 
@@ -41,6 +47,7 @@ __all__ = [
     "condensed_mass",
     "contraction_rate",
     "coupled_means",
+    "course",
     "crowd_operator",
     "crowd_potential",
     "curated_share",
@@ -62,8 +69,10 @@ __all__ = [
     "pairwise_trajectory",
     "pluralistic_limit",
     "policy_gradient",
+    "propensity_ratio",
     "pure_limit",
     "real_kl_ceiling",
+    "rebalance",
     "retrain",
     "reward_floor",
     "reward_gain",
@@ -71,8 +80,10 @@ __all__ = [
     "rlhf_optimum",
     "sums",
     "tail_rate",
+    "threshold_ratio",
     "tilt_limit",
     "tradeoff",
+    "top_fraction_ratio",
     "trajectory",
     "turning_strength",
     "two_level_map",

@@ -77,10 +77,26 @@ def trajectory(
         observe: p `[s]` -> what is kept of it, arrays or a tree of them: for large supports, whose course is larger.
     """
     operator = crowd_operator(r, users, temperature=temperature, reward_range=reward_range)
+    return course(lambda p: operator(p, k), p_0, lam=lam, num=num, p_ref=p_ref, observe=observe)
+
+
+def course(
+    ratio: Callable[[Array], Array],
+    p_0: Array,
+    *,
+    lam: Array | float,
+    num: int,
+    p_ref: Array | None = None,
+    observe: Callable[[Array], Any] = lambda p: p,
+) -> Any:
+    """p_0, ..., p_num of p_{t+1} = (1 − η) p_ref + η p_t·ratio(p_t), `[num + 1, s]`, or what `observe` makes of each.
+
+    `ratio` `[s]` -> `[s]` may read p_t in any way; the other arguments are those of `trajectory`.
+    """
     p_ref, share = p_0 if p_ref is None else p_ref, curated_share(lam)
 
     def step(p, _):
-        return advance(operator, p, k, share, p_ref), observe(p)
+        return advance(lambda p, k: ratio(p), p, 1, share, p_ref), observe(p)
 
     return jax.lax.scan(step, p_0, length=num + 1)[1]  # p_0 first, with no copy of the whole
 

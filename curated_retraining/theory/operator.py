@@ -10,7 +10,7 @@ H depends on r alone, so a support of more than `DENSE` points is evaluated on n
 """
 
 from collections.abc import Callable
-from typing import cast
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -106,12 +106,11 @@ def crowd_operator(
 
 def _quadrature(gap: Array, reward_range: float) -> Operator:
     """The integral for finite `k`, by the tables of the trapezoid rule."""
-    lowest, step = (-30.0, 0.25) if gap.dtype == jnp.float64 else (-20.0, 0.5)
+    v, step = quadrature_nodes(gap.dtype, reward_range)
     if gap.shape[0] <= DENSE:
         nodes, spread, at_points = gap, lambda p: p, lambda values: values
     else:
         nodes, spread, at_points = on_nodes(gap, reward_range)
-    v = jnp.arange(lowest, 4 + reward_range, step, dtype=gap.dtype)
     log_arrival = v[:, None] + nodes[None]  # [v, nodes]
     survival = jnp.exp(-jnp.exp(log_arrival))
     arrival = -jnp.expm1(-jnp.exp(log_arrival))
@@ -119,14 +118,23 @@ def _quadrature(gap: Array, reward_range: float) -> Operator:
 
     def integral(p, k):
         finite_k, weight = jnp.where(jnp.isinf(k), 1.0, k), spread(p)
-        # 1 − Φ is small where Φ is near one, and there its rounding would be magnified K-fold
-        none, some = survival @ weight, arrival @ weight
-        some, positive = jnp.minimum(some, 0.5), jnp.where(none > 0, none, 1.0)  # and derivatives stay finite
-        log_none = jnp.where(some < 0.5, jnp.log1p(-some), jnp.log(positive))
-        power = jnp.where(none > 0, jnp.exp((finite_k - 1) * log_none), jnp.where(finite_k == 1, 1.0, 0.0))
-        return at_points(finite_k * power @ density)
+        return at_points(finite_k * none_of_others(survival @ weight, arrival @ weight, finite_k) @ density)
 
     return integral
+
+
+def quadrature_nodes(dtype: Any, reward_range: float) -> tuple[Array, float]:
+    """The nodes v of the trapezoid rule and their distance, for rewards in [−reward_range, 0]."""
+    lowest, step = (-30.0, 0.25) if dtype == jnp.float64 else (-20.0, 0.5)
+    return jnp.arange(lowest, 4 + reward_range, step, dtype=dtype), step
+
+
+def none_of_others(none: Array, some: Array, k: Array | float) -> Array:
+    """Φ^{K−1} at the nodes from `none` Φ and `some` 1 − Φ, for finite K."""
+    # 1 − Φ is small where Φ is near one, and there its rounding would be magnified K-fold
+    some, positive = jnp.minimum(some, 0.5), jnp.where(none > 0, none, 1.0)  # and derivatives stay finite
+    log_none = jnp.where(some < 0.5, jnp.log1p(-some), jnp.log(positive))
+    return jnp.where(none > 0, jnp.exp((k - 1) * log_none), jnp.where(k == 1, 1.0, 0.0))
 
 
 def _best_of_k(r: Array) -> Operator:

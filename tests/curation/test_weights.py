@@ -7,10 +7,18 @@ from scipy.special import softmax
 
 from curated_retraining import curation
 
+
+def first(x):
+    return x[:, 0]
+
+
 ERRORS = [
     (lambda: curation.tilt(-1.0), "temperature=-1"),
     (lambda: curation.top_fraction(0.0), r"share=0\.0"),
     (lambda: curation.top_fraction(1.5), r"share=1\.5"),
+    (lambda: curation.quota(curation.tilt(), first, (0.5, 0.6)), "do not sum to 1"),
+    (lambda: curation.quota(curation.tilt(), first, (1.0, 0.0)), "leave a class out"),
+    (lambda: curation.quota(curation.tilt(), first, (0.5, 0.5), 1.5), r"strength=1\.5"),
     (lambda: curate(curation.tilt(), jnp.zeros((6, 2))), r"\(6, 2\)"),
     (lambda: curate(curation.top_fraction(0.5), jnp.zeros((6, 2))), r"\(6, 2\)"),
     (lambda: curate(curation.threshold(0.5), jnp.zeros((6, 2))), r"\(6, 2\)"),
@@ -64,3 +72,33 @@ def test_everything_keeps_the_pool_evenly():
     kept = curate(curation.everything(), [0.0, 1.0, 3.0, 0.5, 3.0, 2.0])
     np.testing.assert_array_equal(kept.x, ROWS)
     np.testing.assert_array_equal(kept.weight, np.full(6, np.float32(1 / 6)))
+
+
+SHARES = np.array([0.2, 0.5, 0.3])
+
+
+def modulo_three(x):
+    return x[:, 0] % 3
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.4, 1.0])
+def test_quotas_move_classes_and_not_what_is_in_them(strength):
+    reward = np.array([0.0, 1.0, -2.0, 0.5, 3.0, 3.0])
+    before = softmax(reward)
+    held = before.reshape(2, 3).sum(axis=0)
+    wanted = held ** (1 - strength) * SHARES**strength
+    expected = before * np.tile(wanted / wanted.sum() / held, 2)
+    kept = curate(curation.quota(curation.tilt(), modulo_three, SHARES, strength), reward)
+    np.testing.assert_allclose(kept.weight, expected, rtol=1e-5)  # float32 exponentials
+    if strength == 1:
+        np.testing.assert_allclose(kept.weight.reshape(2, 3).sum(axis=0), SHARES, rtol=1e-5)
+
+
+def test_a_class_of_which_nothing_was_kept_is_seen_where_it_is_due_a_share():
+    """The threshold keeps rows 1 and 4, both of class 1."""
+    reward = [0.0, 2.0, 0.0, 0.0, 2.0, 0.0]
+    for strength, lost in ((1.0, True), (0.5, True), (0.0, False)):
+        kept = curate(curation.quota(curation.threshold(1.0), modulo_three, SHARES, strength), reward)
+        assert np.isnan(kept.weight).all() == lost
+    beyond = curate(curation.quota(curation.everything(), first, SHARES), reward)  # rows 3 to 5 are of no class
+    assert np.isnan(beyond.weight).all()

@@ -1,0 +1,1 @@
+"""What comparisons of curation on the ring of eight Gaussians share."""

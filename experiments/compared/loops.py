@@ -1,0 +1,63 @@
+"""Flags and programs of loops that differ in data alone and share generation 0."""
+
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+from absl import flags
+from jax.tree_util import Partial
+
+import curated_retraining as cr
+from curated_retraining import sweep
+from curated_retraining.sweep import Cell, Loop
+from curated_retraining.types import LoopState, Model, PRNGKey, Static
+from experiments import common
+
+FLAGS = flags.FLAGS
+
+
+def define(name: str, *, generations: int) -> None:
+    """The flags of both comparisons."""
+    common.loop(name, generations=generations)
+    common.number("gamma", 1.0, "γ, how much annotators dislike distance from the mode they like")
+    common.number("bonus", 1.0, "what a sample of the mode they like is worth to them by itself")
+    flags.DEFINE_integer("pool", 8192, "samples a generation, a multiple of K", 2)
+    flags.DEFINE_integer("real", 4000, "real points", 2)
+    flags.DEFINE_integer("seeds", 3, "repetitions", lower_bound=1)
+    flags.DEFINE_integer("seed", 0, "seed of the first repetition; the others follow", lower_bound=0)
+    flags.DEFINE_integer("every", 1, "generations between two checkpoints", lower_bound=1)
+
+
+def numbers(name: str, default: list[str], what: str, holds: Callable[[float], bool], example: str) -> None:
+    """A flag that takes numbers for which `holds`, separated by commas."""
+
+    def meant(texts: list[str]) -> bool:
+        try:
+            return bool(texts) and all(holds(float(text)) for text in texts)
+        except ValueError:
+            return False
+
+    flags.DEFINE_list(name, default, what)
+    flags.register_validator(name, meant, f"takes {what}, such as --{name}={example}")
+
+
+def seeds() -> range:
+    """Those of the repetitions."""
+    return range(FLAGS.seed, FLAGS.seed + FLAGS.seeds)
+
+
+def start(model: Model, num: int, key: PRNGKey) -> LoopState:
+    """Generation 0 of `model` on `num` real points of its own."""
+    data_key, start_key = jax.random.split(key)
+    return cr.start(start_key, model, cr.with_real(jnp.inf), cr.ring(data_key, num), slot=1)
+
+
+def programs(make: Callable[..., Loop], cells: Sequence[Cell], num_seeds: int) -> tuple[Partial, Partial]:
+    """`sweep.programs` where generation 0 depends on the seed alone, which changes fastest: each is fitted once."""
+    _, advance = sweep.programs(make, cells)
+    begin, _ = sweep.programs(make, cells[:num_seeds])
+    return Partial(_repeated, begin, Static(len(cells) // num_seeds)), advance
+
+
+def _repeated(begin: Partial, times: Static) -> LoopState:
+    return jax.tree.map(lambda leaf: jnp.concatenate([leaf] * times.value), begin())

@@ -1,0 +1,1 @@
+"""Mitigation of the bias that curation brings compared."""
