@@ -1,9 +1,11 @@
 """Curated retraining: generative models refitted, generation after generation, to their own chosen samples."""
 
-from curated_retraining import data, forecast, metrics, preferences, rewards, theory
+from curated_retraining import attacks, data, forecast, metrics, preferences, rewards, theory
 from curated_retraining.curation import (
     crowd,
+    crowd_tilt,
     everything,
+    flipped,
     k_way,
     luce,
     pairwise,
@@ -44,18 +46,21 @@ __all__ = [
     "Preference",
     "accumulate",
     "accumulate_subsample",
+    "attacks",
     "batched",
     "checkerboard",
     "class_probability",
     "combine",
     "confidence",
     "crowd",
+    "crowd_tilt",
     "data",
     "ddpm",
     "distance",
     "draw",
     "everything",
     "finite",
+    "flipped",
     "flow",
     "flow_matching",
     "forecast",

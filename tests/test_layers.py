@@ -25,6 +25,7 @@ OURS = {
     "mixing": {"types", "data"},
     "sweep": {"types", "loop"},
     "driver": {"types", "loop"},
+    "attacks": {"types"},
     "metrics": {"types", "metrics"},
     "datasets": {"types", "datasets"},
     "classifiers": {"types", "data", "datasets", "metrics", "models.trained", "networks", "classifiers"},

@@ -10,8 +10,8 @@ from curated_retraining.theory.bounds import (
     tail_rate,
     uncurated_kl_rate,
 )
-from curated_retraining.theory.crowds import crowd_potential, pluralistic_limit
-from curated_retraining.theory.dynamics import curated_share, mixed_limit, pure_limit, retrain, trajectory
+from curated_retraining.theory.crowds import basin_map, crowd_potential, flipped_operator, pluralistic_limit
+from curated_retraining.theory.dynamics import course, curated_share, mixed_limit, pure_limit, retrain, trajectory
 from curated_retraining.theory.nodes import sums
 from curated_retraining.theory.operator import crowd_operator, k_way_operator, k_way_ratio
 from curated_retraining.theory.pairwise import pairwise_operator, pairwise_ratio, pairwise_trajectory
@@ -19,12 +19,15 @@ from curated_retraining.theory.pure import kl_to_pure_limit, reward_gain, two_le
 from curated_retraining.theory.tilt import condensed_mass, implied_rlhf, rlhf_optimum, tilt_limit
 
 __all__ = [
+    "basin_map",
     "condensed_mass",
     "contraction_rate",
+    "course",
     "crowd_operator",
     "crowd_potential",
     "curated_share",
     "effective_k",
+    "flipped_operator",
     "implied_rlhf",
     "k_way_operator",
     "k_way_ratio",

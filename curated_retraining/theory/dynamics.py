@@ -77,6 +77,20 @@ def trajectory(
         observe: p `[s]` -> what is kept of it, arrays or a tree of them: for large supports, whose course is larger.
     """
     operator = crowd_operator(r, users, temperature=temperature, reward_range=reward_range)
+    return course(operator, p_0, k=k, lam=lam, num=num, p_ref=p_ref, observe=observe)
+
+
+def course(
+    operator: Operator,
+    p_0: Array,
+    *,
+    k: Array | float,
+    lam: Array | float,
+    num: int,
+    p_ref: Array | None = None,
+    observe: Callable[[Array], Any] = lambda p: p,
+) -> Any:
+    """`trajectory` under any operator, such as those of crowds that lapse or of choices that are flipped."""
     p_ref, share = p_0 if p_ref is None else p_ref, curated_share(lam)
 
     def step(p, _):

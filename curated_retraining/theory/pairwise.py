@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from curated_retraining.theory.dynamics import advance, curated_share
+from curated_retraining.theory.dynamics import course
 from curated_retraining.theory.operator import Operator
 from curated_retraining.types import Array, require
 
@@ -75,13 +75,7 @@ def pairwise_trajectory(
     scissors) − 1 and η = λ / (1 + λ); beyond that it circles for ever. Arguments are those of `pairwise_ratio` and
     `trajectory`.
     """
-    operator = pairwise_operator(preference, k)
-    p_ref, share = p_0 if p_ref is None else p_ref, curated_share(lam)
-
-    def step(p, _):
-        return advance(operator, p, k, share, p_ref), observe(p)
-
-    return jax.lax.scan(step, p_0, length=num + 1)[1]
+    return course(pairwise_operator(preference, k), p_0, k=k, lam=lam, num=num, p_ref=p_ref, observe=observe)
 
 
 def _first_wins(wins: Array) -> Array:
