@@ -26,7 +26,9 @@ def reward_gain(
     `chosen_by` is the operator of their choice.
     """
     judged = r if chosen_by is None else chosen_by
-    operator = judged if callable(judged) else k_way_operator(judged, temperature=temperature, reward_range=reward_range)
+    operator = (
+        judged if callable(judged) else k_way_operator(judged, temperature=temperature, reward_range=reward_range)
+    )
     ratio = operator(p, k)
     best = jnp.where(p > 0, r, -jnp.inf).max()
     relative = jnp.where(p > 0, jnp.exp(r - best), 0.0)

@@ -1,0 +1,115 @@
+"""Adversaries who flip labels: rewards learnt from attacked comparisons, and the courses of loops curated by them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.tree_util import Partial
+
+import curated_retraining as cr
+from curated_retraining import attacks, metrics, sweep, theory
+from curated_retraining.driver import History, drive
+from curated_retraining.types import Array, Generation
+from experiments.adversary import world
+from experiments.adversary.world import World
+from experiments.gmm import RING
+
+KINDS = ("gradient", "random")
+
+
+def cells(budgets: Sequence[float]) -> list[tuple[str, float]]:
+    """Every attack with every budget."""
+    return [(kind, budget) for kind in KINDS for budget in budgets]
+
+
+def learn(
+    budgets: Sequence[float], *, gamma: float, comparisons: int, horizon: int, seeds: Sequence[int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The rewards learnt under attack, w `[cells × seeds, modes]`, and the share of labels that were flipped."""
+    reward = world.genuine(gamma)
+
+    def of(budget, by_gradient, seed):
+        first_key, second_key, label_key, flip_key = jax.random.split(jax.random.fold_in(jax.random.key(seed), 1), 4)
+        first, second = (RING.draw(key, comparisons).x for key in (first_key, second_key))
+        prefers = jax.nn.sigmoid(reward(first) - reward(second))
+        label = (jax.random.uniform(label_key, (comparisons,)) < prefers).astype(float)
+        fit = Partial(attacks.bradley_terry, world.features(first) - world.features(second))
+
+        def outcome(label):
+            """log E[e^r] after `horizon` generations at K = ∞ by what is learnt from the labels."""
+            tilt = horizon * (world.features(first) @ fit(label))
+            return jax.nn.logsumexp(reward(first) + tilt) - jax.nn.logsumexp(tilt)
+
+        num = jnp.round(budget * comparisons)
+        worst = attacks.worst_flips(outcome, label, num)
+        chosen = jnp.where(by_gradient, worst, attacks.random_flips(flip_key, comparisons, num))
+        return fit(attacks.flip(label, chosen)), chosen.mean()
+
+    grid = sweep.grid({"attack": cells(budgets)}, seeds)
+    columns = (
+        jnp.array([row["attack"][1] for row in grid]),
+        jnp.array([row["attack"][0] == "gradient" for row in grid]),
+        jnp.array([row["seed"] for row in grid]),
+    )
+    learnt = jax.jit(lambda columns: jax.lax.map(lambda row: of(*row), columns))(columns)
+    return tuple(np.asarray(value) for value in learnt)
+
+
+def play(
+    folder: Path,
+    settings: dict[str, Any],
+    weights: np.ndarray,
+    budgets: Sequence[float],
+    *,
+    gamma: float,
+    sizes: dict[str, int],
+    seeds: Sequence[int],
+    generations: int,
+    every: int,
+) -> History:
+    """Drives the loops curated at K = ∞ by the learnt rewards: `[generations + 1, cells × seeds]` a metric."""
+
+    def make(weight):
+        reward = world.linear(weight)
+        observe = metrics.join(metrics.proportions(RING.label, world.MODES), Partial(_observe, world.genuine(gamma)))
+        pool = 4 * sizes["curated"]
+        return world.loop(reward, cr.tilt(), observe, pool=pool, slot=pool, real=sizes["real"])
+
+    grid = sweep.grid({"attack": cells(budgets)}, seeds)
+    begin, advance = sweep.programs(
+        make, [{"weight": w, "seed": row["seed"]} for w, row in zip(weights, grid, strict=True)]
+    )
+    columns = [dict(zip(("attack", "budget"), row["attack"]), seed=row["seed"]) for row in grid]
+    return drive(folder, settings, begin, advance, cells=columns, generations=generations, every=every)
+
+
+def courses(plane: World, weights: np.ndarray, *, generations: int) -> dict[str, np.ndarray]:
+    """The exact courses by each learnt reward, `[cells × seeds, generations + 1]`."""
+
+    def of(weight):
+        learnt = world.features(plane.x) @ weight
+        tilt = jnp.exp(learnt)
+        return theory.course(
+            lambda p, k: tilt / (p @ tilt),
+            plane.p_ref,
+            k=jnp.inf,
+            lam=jnp.inf,
+            num=generations,
+            observe=lambda p: _moments(p, plane.reward, learnt),
+        )
+
+    return jax.tree.map(np.asarray, jax.jit(lambda weights: jax.lax.map(of, weights))(weights))
+
+
+def _moments(p: Array, r: Array, learnt: Array) -> dict[str, Array]:
+    a, b = jnp.exp(r), jnp.exp(learnt)
+    covariance = p @ ((a - p @ a) * (b - p @ b))
+    return {"genuine": p @ a, "covariance": covariance, "gain": covariance / (p @ b)}
+
+
+def _observe(genuine, record: Generation):
+    n = record.pool.shape[0]
+    return _moments(jnp.full(n, 1 / n), genuine(record.pool), record.reward)
