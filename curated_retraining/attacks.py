@@ -23,12 +23,12 @@ def random_flips(key: PRNGKey, num: int, budget: Array | int) -> Array:
 
 
 def worst_flips(outcome: Callable[[Array], Array], label: Array, budget: Array | int, *, steps: int = 16) -> Array:
-    """The `budget` of comparisons whose flips lower `outcome` most, by its gradient: 1 where flipped, else 0, `[m]`.
+    """At most `budget` comparisons whose flips lower `outcome` most, by its gradient: 1 where flipped, else 0, `[m]`.
 
     `outcome` is what the attacker wants low, a function of relaxed labels `[m]` in [0, 1] that is differentiated, such
-    as the true reward after curation by a reward fitted to them. Frank-Wolfe over flips in [0, 1] that sum to `budget`:
-    each of the `steps` moves towards those that its linearisation finds worst; the largest then are flipped whole. One
-    step takes the worst at the honest labels.
+    as the true reward after curation by a reward fitted to them. Frank-Wolfe over flips in [0, 1] that sum to `budget`
+    or less: each of the `steps` moves towards those that its linearisation finds worst; the largest then are flipped
+    whole. One step takes the worst at the honest labels.
 
     Raises:
         ValueError: where `steps` < 1.
@@ -38,10 +38,10 @@ def worst_flips(outcome: Callable[[Array], Array], label: Array, budget: Array |
 
     def step(chosen, index):
         slope = jax.grad(lambda chosen: outcome(flip(label, chosen)))(chosen)
-        return chosen + 2 / (index + 2) * (_largest(-slope, budget) - chosen), None
+        return chosen + 2 / (index + 2) * (_largest(-slope, budget) * (slope < 0) - chosen), None
 
     chosen, _ = jax.lax.scan(step, jnp.zeros_like(label), jnp.arange(steps, dtype=label.dtype))
-    return _largest(chosen, budget)
+    return _largest(chosen, budget) * (chosen > 0)
 
 
 def bradley_terry(difference: Array, label: Array, *, ridge: float | Array = 1e-3, steps: int = 20) -> Array:

@@ -1,6 +1,6 @@
 """Figures of curated retraining, each written as one file; takes NumPy arrays and knows nothing of the loop."""
 
-from curated_retraining.figures.agreement import agreement
+from curated_retraining.figures.agreements import agreement
 from curated_retraining.figures.courses import curves, shares
 from curated_retraining.figures.forecasts import forecast
 from curated_retraining.figures.images import curation, sample_grids

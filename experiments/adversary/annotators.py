@@ -33,7 +33,8 @@ def play(
     *,
     k: int,
     gamma: float,
-    sizes: dict[str, int],
+    curated: int,
+    real: int,
     seeds: Sequence[int],
     generations: int,
     every: int,
@@ -49,14 +50,13 @@ def play(
             metrics.join(
                 metrics.proportions(RING.label, world.MODES), Partial(_observe, Static((k, plane.reward_range)), people)
             ),
-            pool=k * sizes["curated"],
-            slot=sizes["curated"],
-            real=sizes["real"],
+            pool=k * curated,
+            slot=curated,
+            real=real,
         )
 
     grid = sweep.grid({"people": [_people(*cell) for cell in cells(shares)]}, seeds)
-    columns = sweep.grid({"adversary": cells(shares)}, seeds)
-    columns = [dict(zip(("adversary", "share"), row["adversary"]), seed=row["seed"]) for row in columns]
+    columns = [{"adversary": kind, "share": share, "seed": seed} for kind, share in cells(shares) for seed in seeds]
     begin, advance = sweep.programs(make, grid)
     return drive(folder, settings, begin, advance, cells=columns, generations=generations, every=every)
 

@@ -27,8 +27,8 @@ def cells(budgets: Sequence[float]) -> list[tuple[str, float]]:
 
 def learn(
     budgets: Sequence[float], *, gamma: float, comparisons: int, horizon: int, seeds: Sequence[int]
-) -> tuple[np.ndarray, np.ndarray]:
-    """The rewards learnt under attack, w `[cells × seeds, modes]`, and the share of labels that were flipped."""
+) -> np.ndarray:
+    """The rewards learnt under attack, w `[cells × seeds, modes]`."""
     reward = world.genuine(gamma)
 
     def of(budget, by_gradient, seed):
@@ -46,16 +46,11 @@ def learn(
         num = jnp.round(budget * comparisons)
         worst = attacks.worst_flips(outcome, label, num)
         chosen = jnp.where(by_gradient, worst, attacks.random_flips(flip_key, comparisons, num))
-        return fit(attacks.flip(label, chosen)), chosen.mean()
+        return fit(attacks.flip(label, chosen))
 
-    grid = sweep.grid({"attack": cells(budgets)}, seeds)
-    columns = (
-        jnp.array([row["attack"][1] for row in grid]),
-        jnp.array([row["attack"][0] == "gradient" for row in grid]),
-        jnp.array([row["seed"] for row in grid]),
-    )
-    learnt = jax.jit(lambda columns: jax.lax.map(lambda row: of(*row), columns))(columns)
-    return tuple(np.asarray(value) for value in learnt)
+    grid = [(budget, kind == "gradient", seed) for kind, budget in cells(budgets) for seed in seeds]
+    columns = tuple(jnp.array(column) for column in zip(*grid, strict=True))
+    return np.asarray(jax.jit(lambda columns: jax.lax.map(lambda row: of(*row), columns))(columns))
 
 
 def play(
@@ -65,7 +60,8 @@ def play(
     budgets: Sequence[float],
     *,
     gamma: float,
-    sizes: dict[str, int],
+    curated: int,
+    real: int,
     seeds: Sequence[int],
     generations: int,
     every: int,
@@ -75,14 +71,12 @@ def play(
     def make(weight):
         reward = world.linear(weight)
         observe = metrics.join(metrics.proportions(RING.label, world.MODES), Partial(_observe, world.genuine(gamma)))
-        pool = 4 * sizes["curated"]
-        return world.loop(reward, cr.tilt(), observe, pool=pool, slot=pool, real=sizes["real"])
+        pool = 4 * curated
+        return world.loop(reward, cr.tilt(), observe, pool=pool, slot=pool, real=real)
 
-    grid = sweep.grid({"attack": cells(budgets)}, seeds)
-    begin, advance = sweep.programs(
-        make, [{"weight": w, "seed": row["seed"]} for w, row in zip(weights, grid, strict=True)]
-    )
-    columns = [dict(zip(("attack", "budget"), row["attack"]), seed=row["seed"]) for row in grid]
+    columns = [{"attack": kind, "budget": budget, "seed": seed} for kind, budget in cells(budgets) for seed in seeds]
+    grid = [{"weight": weight, "seed": row["seed"]} for weight, row in zip(weights, columns, strict=True)]
+    begin, advance = sweep.programs(make, grid)
     return drive(folder, settings, begin, advance, cells=columns, generations=generations, every=every)
 
 

@@ -24,9 +24,8 @@ def write(
 ) -> None:
     """Prints the tables and leaves the figures in `out/figures`.
 
-    `people` and `learnt` are measured and exact courses of all cells; exact ones of `people` have no seeds.
+    `people` and `learnt` are the measured and the exact courses of all cells; exact ones of `people` have one seed.
     """
-    people = people[0], {name: values[:, None] for name, values in people[1].items()}
     parts = {
         f"K = {k}, by share of adversaries": (people, annotators.cells(shares)),
         "K = ∞, by share of labels flipped": (learnt, attacked.cells(budgets)),
@@ -52,22 +51,11 @@ def write(
         ("budgets", learnt, attacked.KINDS, budgets, "share of labels flipped (budget)"),
     ):
         _over_shares(folder / f"{name}.png", measured, exact, kinds, np.array(x), axis)
+    titles = (f"annotators, K = {k}", "learnt rewards, K = ∞")
     figures.agreement(
         folder / "gains.png",
-        {
-            title: {
-                kind: (
-                    _by_kind(measured["gain"][..., :-1], cells, kind).ravel(),
-                    _by_kind(gains(measured), cells, kind).ravel(),
-                )
-                for kind in dict.fromkeys(kind for kind, _ in cells)
-            }
-            for title, ((measured, _), cells) in (
-                (f"annotators, K = {k}", parts[list(parts)[0]]),
-                ("learnt rewards, K = ∞", parts[list(parts)[1]]),
-            )
-        },
-        axes=("Cov(exp r, H) in a pool", "change of E[exp r] to the next pool"),
+        {title: _pairs(courses[0], cells) for title, (courses, cells) in zip(titles, parts.values(), strict=True)},
+        axes=("change that the covariance foretells", "change of E[exp r] to the next pool"),
     )
 
 
@@ -151,5 +139,8 @@ def _over_shares(path, measured, exact, kinds, x, axis):
     )
 
 
-def _by_kind(values, cells, kind):
-    return values[[name == kind for name, _ in cells]]
+def _pairs(measured, cells):
+    """What a pool's covariance foretells and what came, all generations of all seeds and shares, by kind."""
+    kinds = [kind for kind, _ in cells]
+    pair = (measured["gain"][..., :-1], gains(measured))
+    return {name: tuple(v[[kind == name for kind in kinds]].ravel() for v in pair) for name in dict.fromkeys(kinds)}

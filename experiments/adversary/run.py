@@ -1,6 +1,7 @@
 """The experiment with adversaries from its flags to its folder."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -38,30 +39,25 @@ def main() -> None:
     shares, budgets = ([float(text) for text in texts] for texts in (FLAGS.shares, FLAGS.budgets))
     seeds = range(FLAGS.seed, FLAGS.seed + FLAGS.seeds)
     plane = world.on_grid(FLAGS.gamma)
-    played = {
-        "gamma": FLAGS.gamma,
-        "sizes": {"curated": FLAGS.curated, "real": FLAGS.real},
-        "seeds": seeds,
-        "generations": FLAGS.generations,
-        "every": FLAGS.every,
-    }
+    played = {"gamma": FLAGS.gamma, "curated": FLAGS.curated, "real": FLAGS.real, "seeds": seeds}
+    played |= {"generations": FLAGS.generations, "every": FLAGS.every}
 
     history = annotators.play(out / "annotators", settings, plane, shares, k=FLAGS.k, **played)
     exact = annotators.courses(plane, shares, k=FLAGS.k, generations=FLAGS.generations)
-    rows = len(annotators.cells(shares))
-    people = {name: common.by_row(values, rows) for name, values in history.items()}, exact
+    people = _by_cell(history, FLAGS.seeds), {name: values[:, None] for name, values in exact.items()}
 
-    weights, flipped = attacked.learn(
+    weights = attacked.learn(
         budgets, gamma=FLAGS.gamma, comparisons=FLAGS.comparisons, horizon=FLAGS.horizon, seeds=seeds
     )
     history = attacked.play(out / "attacked", settings, weights, budgets, **played)
     exact = attacked.courses(plane, weights, generations=FLAGS.generations)
-    rows = len(attacked.cells(budgets))
-    learnt = tuple(
-        {name: common.by_row(np.moveaxis(values, axis, 0), rows) for name, values in found.items()}
-        for axis, found in ((0, history), (1, exact))
-    )
+    learnt = _by_cell(history, FLAGS.seeds), _by_cell({name: values.T for name, values in exact.items()}, FLAGS.seeds)
     report.write(out, people, learnt, shares, budgets, k=FLAGS.k)
+
+
+def _by_cell(history: Mapping[str, np.ndarray], seeds: int) -> dict[str, np.ndarray]:
+    """`[generations + 1, cells × seeds, ...]` as `[cells, seeds, generations + 1, ...]`."""
+    return {name: common.by_row(values, values.shape[1] // seeds) for name, values in history.items()}
 
 
 def _are_shares(texts: list[str]) -> bool:
