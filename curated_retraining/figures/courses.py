@@ -50,11 +50,11 @@ def curves(
     figure, axes = panels(len(measured))
     for ax, (name, runs) in zip(axes, measured.items(), strict=True):
         require_rows(rows, **{name: runs})
+        places = np.arange(runs.shape[2]) if x is None else x
         for row in range(len(rows)):
-            _course(ax, runs[row], exact[name][row] if name in exact else None, row, x)
+            _course(ax, runs[row], exact[name][row] if name in exact else None, row, places)
             for label, bound in bounds.get(name, ()):
-                look = {"color": colour(row), "linestyle": dots.get(label), "label": label}
-                _bound(ax, bound[row], np.arange(runs.shape[2]) if x is None else x, **look)
+                _bound(ax, bound[row], places, color=colour(row), linestyle=dots.get(label), label=label)
         ax.set_ylabel(labels.get(name, name.replace("_", " ")))
         ax.set_xlabel(axis)
         ax.xaxis.set_major_locator(MaxNLocator(5, integer=x is None))

@@ -32,7 +32,8 @@ def learn(
     reward = world.genuine(gamma)
 
     def of(budget, by_gradient, seed):
-        first_key, second_key, label_key, flip_key = jax.random.split(jax.random.fold_in(jax.random.key(seed), 1), 4)
+        key = jax.random.fold_in(jax.random.key(seed), 2)  # 0 and 1 would be the keys of the loop
+        first_key, second_key, label_key, flip_key = jax.random.split(key, 4)
         first, second = (RING.draw(key, comparisons).x for key in (first_key, second_key))
         prefers = jax.nn.sigmoid(reward(first) - reward(second))
         label = (jax.random.uniform(label_key, (comparisons,)) < prefers).astype(float)

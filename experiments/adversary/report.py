@@ -33,9 +33,8 @@ def write(
     for title, (courses, cells) in parts.items():
         print(table(title, courses, [f"{kind} {share:g}" for kind, share in cells]))
         print(signs(*courses))
-    print(
-        f"results in {out}: annotators/ and attacked/ (metrics.csv, checkpoints/) and figures/ ({', '.join(FIGURES)})"
-    )
+    parts_of_out = "annotators/, attacked/ (metrics.csv, checkpoints/) and figures/"
+    print(f"results in {out}: {parts_of_out} ({', '.join(FIGURES)})")
 
     folder = out / "figures"
     folder.mkdir(exist_ok=True)
@@ -65,7 +64,7 @@ def gains(courses: Courses) -> np.ndarray:
 
 
 def table(title: str, courses: tuple[Courses, Courses], names: Sequence[str]) -> str:
-    """A row a cell: E[e^r] at first and last and its smallest covariance, means over seeds, measured | exact."""
+    """A row a cell: E[e^r] and the covariance at first and last, means over seeds, measured | exact."""
     measured, exact = ({name: values.mean(axis=1) for name, values in found.items()} for found in courses)
     last = measured["genuine"].shape[1] - 1
     columns = {
