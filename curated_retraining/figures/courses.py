@@ -104,7 +104,7 @@ def _course(ax: Axes, runs, exact, index, x=None):
     ax.fill_between(x, runs.min(axis=0), runs.max(axis=0), color=colour(index), alpha=0.2, linewidth=0)
     ax.plot(x, runs.mean(axis=0), **_measured(index), markevery=every)
     if exact is not None:
-        ax.plot(x, exact, color=colour(index), linestyle="--", zorder=3)
+        ax.plot(x[: len(exact)], exact, color=colour(index), linestyle="--", zorder=3)
 
 
 def _bound(ax: Axes, bound, x, **look):
