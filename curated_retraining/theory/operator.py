@@ -104,10 +104,11 @@ def crowd_operator(
     require("lapse", lapse, lambda e: (e >= 0) & (e <= 1), "is not a probability: take a number in [0, 1]")
     own = [*cast(Array, temperature)] if np.ndim(temperature) else [temperature] * r.shape[0]
     each = [k_way_operator(row, temperature=t, reward_range=reward_range) for row, t in zip(r, own, strict=True)]
-    kept = jnp.asarray(users) * (1 - jnp.asarray(lapse))
+    shares = jnp.asarray(users)
+    kept = shares * (1 - jnp.asarray(lapse))
 
     def operator(p, k):
-        return sum((share * one(p, k) for share, one in zip(kept, each, strict=True)), jnp.sum(users) - kept.sum())
+        return sum((share * one(p, k) for share, one in zip(kept, each, strict=True)), shares.sum() - kept.sum())
 
     return operator
 

@@ -140,6 +140,8 @@ def _over_shares(path, measured, exact, kinds, x, axis):
 
 def _pairs(measured, cells):
     """What a pool's covariance foretells and what came, all generations of all seeds and shares, by kind."""
-    kinds = [kind for kind, _ in cells]
-    pair = (measured["gain"][..., :-1], gains(measured))
-    return {name: tuple(v[[kind == name for kind in kinds]].ravel() for v in pair) for name in dict.fromkeys(kinds)}
+    foretold, came, found = measured["gain"][..., :-1], gains(measured), {}
+    for name in dict.fromkeys(kind for kind, _ in cells):
+        of_kind = [kind == name for kind, _ in cells]
+        found[name] = (foretold[of_kind].ravel(), came[of_kind].ravel())
+    return found
