@@ -38,15 +38,15 @@ def write(
 
     folder = out / "figures"
     folder.mkdir(exist_ok=True)
-    covariances = {"annotators": "Cov(exp r, H)", "attacks": "Cov(exp r, exp r′)"}
+    foretold = {"annotators": "Cov(exp r, H)", "attacks": "Cov(exp r, exp r′) / E[exp r′]"}
     for name, (measured, exact), kinds, rows in (
         ("annotators", people, annotators.KINDS, shares),
         ("attacks", learnt, attacked.KINDS, budgets),
     ):
-        labels = {"genuine": GENUINE, "covariance": covariances[name]}
+        labels = {"genuine": GENUINE, "gain": foretold[name]}
         _over_generations(folder / f"{name}.png", measured, exact, kinds, rows, labels)
     for name, (measured, exact), kinds, x, axis in (
-        ("shares", people, annotators.KINDS, shares, "share of adversaries or of choices flipped"),
+        ("shares", people, annotators.KINDS, shares, "share of adversaries"),
         ("budgets", learnt, attacked.KINDS, budgets, "share of labels flipped (budget)"),
     ):
         _over_shares(folder / f"{name}.png", measured, exact, kinds, np.array(x), axis)
@@ -80,7 +80,7 @@ def table(title: str, courses: tuple[Courses, Courses], names: Sequence[str]) ->
         lines.append(f"{name:>16}" + "".join(cells))
     away = np.abs(measured["genuine"] - exact["genuine"])
     relative = (away / exact["genuine"]).max()
-    lines.append(f"largest |difference| of E[exp r] over seeds' mean: {away.max():.3f}, relative {relative:.3f}")
+    lines.append(f"largest |difference| of E[exp r], mean over seeds: {away.max():.3f}, relative {relative:.3f}")
     return "\n".join(lines)
 
 
@@ -94,11 +94,11 @@ def signs(measured: Courses, exact: Courses) -> str:
     text += f", {falls} of them falls; "
     change, covariance = gains(measured), measured["gain"][..., :-1]
     error = (change - covariance).std()
+    agree, counted = np.sign(change) == np.sign(covariance), np.abs(covariance) > 1e-4
     clear = np.abs(covariance) > 4 * error
-    agree = (np.sign(change) == np.sign(covariance))[clear]
     return text + (
-        f"measured: in {agree.sum()} of {clear.sum()} where the predicted change is over four times the sd {error:.3f} "
-        f"of measured − predicted, in {(np.sign(change) == np.sign(covariance)).sum()} of all {change.size}"
+        f"measured: in {agree[clear].sum()} of {clear.sum()} where the change foretold is over four times the sd "
+        f"{error:.3f} of measured − foretold, in {agree[counted].sum()} of {counted.sum()} where it is not 0"
     )
 
 
@@ -111,8 +111,8 @@ def _over_generations(path, measured, exact, kinds, rows, labels):
         path,
         {panel: measured[name][of_kind[panel]] for panel, (_, name) in names.items()},
         {panel: exact[name][of_kind[panel]].mean(axis=1) for panel, (_, name) in names.items()},
-        rows=[f"{share:g}" for share in rows],
-        bounds={panel: [("zero", np.zeros((num, 1)))] for panel, (_, name) in names.items() if name == "covariance"},
+        rows=[f"share {share:g}" for share in rows],
+        bounds={panel: [("zero", np.zeros((num, 1)))] for panel, (_, name) in names.items() if name == "gain"},
         labels={panel: f"{labels[name]}, {kinds[index]}" for panel, (index, name) in names.items()},
     )
 
