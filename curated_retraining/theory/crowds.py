@@ -54,7 +54,7 @@ def flipped_operator(operator: Operator, flip: Array | float, where: Array | Non
             return jnp.zeros_like(p), jnp.zeros_like(p)
         rest = jnp.where(where, 0.0, p)
         mass = rest.sum()
-        apart = jnp.where(where | (mass == 0), 0.0, mass ** (jnp.asarray(k, p.dtype) - 1))
+        apart = jnp.where(where | (mass == 0), 0.0, mass ** (jnp.asarray(k, rest.dtype) - 1))
         ratio = operator(rest / jnp.where(mass > 0, mass, 1.0), k)  # may be infinite in C, where there is no mass
         return apart, jnp.where(apart > 0, apart * ratio, 0.0)
 

@@ -38,7 +38,7 @@ def write(
 
     folder = out / "figures"
     folder.mkdir(exist_ok=True)
-    foretold = {"annotators": "Cov(exp r, H)", "attacks": "Cov(exp r, exp r′) / E[exp r′]"}
+    foretold = {"annotators": "Cov(exp r, H)", "attacks": "Cov / E[exp r′]"}
     for name, (measured, exact), kinds, rows in (
         ("annotators", people, annotators.KINDS, shares),
         ("attacks", learnt, attacked.KINDS, budgets),

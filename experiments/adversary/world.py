@@ -30,8 +30,11 @@ class World(NamedTuple):
 def features(x: Array) -> Array:
     """φ: how near each of `x` `[n, 2]` is to each mode, `[n, modes]` in (0, 1]."""
     centres = data.ring_means(MODES)
-    squared = jax.vmap(lambda point: jnp.sum((point - centres) ** 2, axis=-1))(x)
-    return jnp.exp(-squared / (2 * WIDTH**2))
+
+    def bump(point, centre):
+        return jnp.exp(-jnp.sum((point - centre) ** 2) / (2 * WIDTH**2))
+
+    return jax.vmap(jax.vmap(bump, in_axes=(None, 0)), in_axes=(0, None))(x, centres)
 
 
 def linear(weight: Array) -> Reward:
