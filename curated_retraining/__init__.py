@@ -1,9 +1,11 @@
 """Curated retraining: generative models refitted, generation after generation, to their own chosen samples."""
 
-from curated_retraining import data, forecast, metrics, preferences, rewards, theory
+from curated_retraining import attacks, data, forecast, metrics, preferences, rewards, theory
 from curated_retraining.curation import (
     crowd,
+    crowd_tilt,
     everything,
+    flipped,
     inverse_propensity,
     k_way,
     luce,
@@ -17,7 +19,6 @@ from curated_retraining.curation import (
 from curated_retraining.data import checkerboard, draw, moons, ring, uniform, union
 from curated_retraining.grids import Loop
 from curated_retraining.interacting import interacting, start_interacting
-from curated_retraining.loop import retraining, run, start
 from curated_retraining.loop import retraining, run, self_judged, start
 from curated_retraining.mixing import accumulate, accumulate_subsample, fresh, replace, with_real
 from curated_retraining.models.ddpm import ddpm
@@ -52,18 +53,21 @@ __all__ = [
     "Sweep",
     "accumulate",
     "accumulate_subsample",
+    "attacks",
     "batched",
     "checkerboard",
     "class_probability",
     "combine",
     "confidence",
     "crowd",
+    "crowd_tilt",
     "data",
     "ddpm",
     "distance",
     "draw",
     "everything",
     "finite",
+    "flipped",
     "flow",
     "flow_matching",
     "forecast",

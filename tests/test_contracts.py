@@ -68,9 +68,11 @@ MODELS = {
 CURATORS = {
     "k_way": Row(lambda t: cr.k_way(2, cr.luce(t)), values=(1.0, 0.0, 3.0)),
     "crowd": Row(lambda q: _two_minded(cr.k_way(2, cr.crowd((q, 1 - q), (1.0, 0.0)))), values=(0.3, 0.0, 1.0)),
+    "flipped": Row(lambda f: cr.k_way(2, cr.flipped(cr.luce(), f)), values=(0.3, 0.0, 1.0)),
     "pairwise": Row(lambda a: cr.k_way(4, cr.pairwise(Partial(_cyclic, a))), values=(1.0, 0.0, -0.4)),
     "rounds": Row(lambda t: cr.rounds(cr.k_way(4, cr.luce(t)), 3), values=(1.0, 0.0, 3.0)),
     "tilt": Row(cr.tilt, values=(1.0, 0.0, 3.0)),
+    "crowd_tilt": Row(lambda q: _two_minded(cr.crowd_tilt((q, 1 - q), 1.0, 0.1)), values=(0.3, 0.0, 1.0)),
     "top_fraction": Row(cr.top_fraction, values=(0.3, 1.0, 0.01)),
     "threshold": Row(cr.threshold, values=(0.0, -9.0, 0.5)),
     "everything": Row(cr.everything),
@@ -80,6 +82,7 @@ CURATORS = {
 CURATED = {
     "k_way": 8,
     "crowd": 8,
+    "flipped": 8,
     "inverse_propensity": 8,
     "pairwise": 4,
     "rounds": 12,

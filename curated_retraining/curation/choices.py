@@ -24,28 +24,41 @@ def luce(temperature: float | Array = 1.0) -> Choice:
 
 
 def crowd(
-    fractions: ArrayLike | tuple[ArrayLike, ...], temperatures: ArrayLike | tuple[ArrayLike, ...] = 1.0
+    fractions: ArrayLike | tuple[ArrayLike, ...],
+    temperatures: ArrayLike | tuple[ArrayLike, ...] = 1.0,
+    lapses: ArrayLike | tuple[ArrayLike, ...] = 0.0,
 ) -> Choice:
     """Shows each group to one annotator, whose type is drawn by `fractions`, and who then chooses as in `luce`.
 
-    Σ_u q_u H^{K, r_u} (Zhao, Fu, Pham, arXiv 2511.09002); `theory.crowd_operator` is the exact one. Rewards come one
-    column a type, `[k, types]`, from `rewards.stack`. Pluralistic curation, by reward 1 with probability q and else by
-    reward 2 (arXiv 2605.07724), is `crowd((q, 1 - q))`. Both arguments are data: they may be traced and vmapped.
+    Σ_u q_u ((1 − ε_u) H^{K, r_u} + ε_u) (Zhao, Fu, Pham, arXiv 2511.09002); `theory.crowd_operator` is the exact one.
+    Rewards come one column a type, `[k, types]`, from `rewards.stack`. Pluralistic curation, by reward 1 with
+    probability q and else by reward 2 (arXiv 2605.07724), is `crowd((q, 1 - q))`. All arguments are data: they may be
+    traced and vmapped.
 
     Args:
         fractions: q `[types]`, summing to one.
         temperatures: one for all, or each type's own, `[types]`.
+        lapses: ε in [0, 1], with what probability an annotator chooses at random instead; for all or `[types]`.
     """
-    fractions, temperatures = jnp.asarray(fractions, float), jnp.asarray(temperatures, float)
-    if fractions.ndim != 1 or temperatures.shape not in ((), fractions.shape):
-        raise ValueError(
-            f"fractions of shape {fractions.shape} and temperatures of shape {temperatures.shape}: "
-            "give one fraction a type, and one temperature for all or a type"
-        )
-    require("fractions", fractions, lambda q: q >= 0, "are not shares: take numbers of at least 0")
-    require("fractions", fractions, lambda q: abs(q.sum() - 1) < _SLACK, "do not sum to 1: divide by their sum")
-    require("temperatures", temperatures, lambda t: t >= 0, "are not temperatures: take numbers of at least 0")
-    return Partial(_crowd, fractions, jnp.broadcast_to(temperatures, fractions.shape))
+    return Partial(_crowd, *types_of_annotators(fractions, temperatures, lapses))
+
+
+def flipped(
+    choice: Choice, share: float | Array, where: Callable[[Array], Array] = lambda x: jnp.ones(x.shape[0], bool)
+) -> Choice:
+    """Takes, with probability `share`, not the point that `choice` takes but one of the others, evenly.
+
+    For `k` = 2 that flips the label of a comparison. A share of (k − 1) / k is a choice at random.
+    `theory.flipped_operator` is the exact one.
+
+    Args:
+        choice: how the honest choose.
+        share: in [0, 1]; data.
+        where: points `[k, *event]` -> `[k]`, true where a point makes its group a target: a group without is left
+            alone. Every group is one by default.
+    """
+    require("share", share, lambda f: (f >= 0) & (f <= 1), "is not a probability: take a number in [0, 1]")
+    return Partial(_flipped, lift(choice), share, lift(where))
 
 
 def pairwise(preference: Duel) -> Choice:
@@ -62,6 +75,34 @@ def pairwise(preference: Duel) -> Choice:
             group in which that fails cannot be decided, which `k_way` reports. What a `Partial` holds is data.
     """
     return Partial(_pairwise, lift(preference))
+
+
+def types_of_annotators(fractions, temperatures, lapses) -> tuple[Array, Array]:
+    """The shares and the temperatures of a crowd's types, `[types + 1]` each.
+
+    The last are those who lapse: a type to whom all points are alike.
+    """
+    fractions, temperatures, lapses = (jnp.asarray(value, float) for value in (fractions, temperatures, lapses))
+    if fractions.ndim != 1 or not {temperatures.shape, lapses.shape} <= {(), fractions.shape}:
+        raise ValueError(
+            f"fractions of shape {fractions.shape}, temperatures of shape {temperatures.shape} and lapses of shape "
+            f"{lapses.shape}: give one fraction a type, and one of the others for all or a type"
+        )
+    require("fractions", fractions, lambda q: q >= 0, "are not shares: take numbers of at least 0")
+    require("fractions", fractions, lambda q: abs(q.sum() - 1) < _SLACK, "do not sum to 1: divide by their sum")
+    require("temperatures", temperatures, lambda t: t >= 0, "are not temperatures: take numbers of at least 0")
+    require("lapses", lapses, lambda e: (e >= 0) & (e <= 1), "are not probabilities: take numbers in [0, 1]")
+    shares = jnp.append(fractions * (1 - lapses), fractions @ jnp.broadcast_to(lapses, fractions.shape))
+    return shares, jnp.append(jnp.broadcast_to(temperatures, fractions.shape), 1.0)
+
+
+def of_types(reward: Array, shares: Array) -> Array:
+    """The reward of each type of a crowd with `shares` `[types + 1]`, those who lapse included."""
+    if reward.shape[1:] != (shares.shape[0] - 1,):
+        raise ValueError(
+            f"a crowd of {shares.shape[0] - 1} types needs a reward of each, not the shape {reward.shape}: stack them"
+        )
+    return jnp.concatenate([reward, jnp.zeros_like(reward[:, :1])], axis=1)
 
 
 def log_preference(reward: Array, temperature: Array | float) -> Array:
@@ -85,14 +126,16 @@ def _luce(temperature, key, x, reward):
     return log_preference(reward, temperature)
 
 
-def _crowd(fractions, temperatures, key, x, reward):
+def _crowd(shares, temperatures, key, x, reward):
     del x
-    if reward.shape[1:] != fractions.shape:
-        raise ValueError(
-            f"a crowd of {fractions.shape[0]} types needs a reward of each, not the shape {reward.shape}: stack them"
-        )
-    own = jax.random.categorical(key, jnp.log(fractions))
-    return log_preference(reward[:, own], temperatures[own])
+    own = jax.random.categorical(key, jnp.log(shares))
+    return log_preference(of_types(reward, shares)[:, own], temperatures[own])
+
+
+def _flipped(choice, share, where, key, x, reward):
+    chosen = jax.nn.softmax(choice(key, x, reward))
+    other = (1 - chosen) / (chosen.shape[0] - 1)
+    return jnp.log(chosen + jnp.where(where(x).any(), share, 0.0) * (other - chosen))
 
 
 def _pairwise(preference, key, x, reward):

@@ -8,7 +8,7 @@ from jax.tree_util import Partial
 from jax.typing import ArrayLike
 
 from curated_retraining import data
-from curated_retraining.curation.choices import log_preference, single
+from curated_retraining.curation.choices import log_preference, of_types, single, types_of_annotators
 from curated_retraining.types import Array, Curator, Dataset, lift, require
 
 
@@ -16,6 +16,15 @@ def tilt(temperature: float | Array = 1.0) -> Curator:
     """Weights all points in proportion to `exp(reward / temperature)`, zero the best only: `k_way` for K → ∞."""
     require("temperature", temperature, lambda t: t >= 0, "is not a temperature: take a number of at least 0")
     return Partial(_tilt, temperature)
+
+
+def crowd_tilt(
+    fractions: ArrayLike | tuple[ArrayLike, ...],
+    temperatures: ArrayLike | tuple[ArrayLike, ...] = 1.0,
+    lapses: ArrayLike | tuple[ArrayLike, ...] = 0.0,
+) -> Curator:
+    """Weights all points by Σ_u q_u times the `tilt` of each type: `k_way` of a `crowd`, which see, for K → ∞."""
+    return Partial(_crowd_tilt, *types_of_annotators(fractions, temperatures, lapses))
 
 
 def top_fraction(share: float | Array) -> Curator:
@@ -58,6 +67,13 @@ def everything() -> Curator:
 def _tilt(temperature, key, pool, reward):
     del key
     return Dataset(pool, jax.nn.softmax(log_preference(reward, temperature)))
+
+
+def _crowd_tilt(shares, temperatures, key, pool, reward):
+    del key
+    rewards = of_types(reward, shares)
+    tilts = jax.vmap(lambda one, t: jax.nn.softmax(log_preference(one, t)), in_axes=(1, 0))(rewards, temperatures)
+    return Dataset(pool, shares @ tilts)
 
 
 def _top_fraction(share, key, pool, reward):

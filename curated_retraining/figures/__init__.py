@@ -1,7 +1,9 @@
 """Figures of curated retraining, each written as one file; takes NumPy arrays and knows nothing of the loop."""
 
+from curated_retraining.figures.agreements import agreement
 from curated_retraining.figures.along import along
 from curated_retraining.figures.courses import curves, shares
+from curated_retraining.figures.detections import Estimates, estimates, fitted
 from curated_retraining.figures.forecasts import forecast
 from curated_retraining.figures.frontier import frontier
 from curated_retraining.figures.images import curation, sample_grids
@@ -13,12 +15,16 @@ from curated_retraining.figures.ternary import ternary
 from curated_retraining.figures.tradeoff import tradeoff
 
 __all__ = [
+    "Estimates",
+    "agreement",
     "along",
     "animation",
     "curation",
     "curves",
     "densities",
     "disk",
+    "estimates",
+    "fitted",
     "forecast",
     "frontier",
     "heat_maps",

@@ -35,12 +35,14 @@ def curves(
     labels: Mapping[str, str] | None = None,
     theory: str = "exact",
     title: str = "",
+    x: np.ndarray | None = None,
+    axis: str = "generation (retrainings)",
 ) -> None:
     """Writes a panel a metric and a colour a row: mean and range over seeds, theory dashed, bounds dotted.
 
     `measured` `[rows, seeds, generations]`, `exact` `[rows, generations]`, where known, and `bounds` (label,
     `[rows, generations or 1]`) by name of the metric; a bound is left out where it is not finite. `theory` is what the
-    legend calls the dashed lines.
+    legend calls the dashed lines. In the place of generations there may be values `x` of another `axis`.
     """
     bounds, labels = bounds or {}, labels or {}
     finite = (label for name in measured for label, bound in bounds.get(name, ()) if np.isfinite(bound).any())
@@ -48,12 +50,14 @@ def curves(
     figure, axes = panels(len(measured))
     for ax, (name, runs) in zip(axes, measured.items(), strict=True):
         require_rows(rows, **{name: runs})
+        places = np.arange(runs.shape[2]) if x is None else x
         for row in range(len(rows)):
-            _course(ax, runs[row], exact[name][row] if name in exact else None, row)
+            _course(ax, runs[row], exact[name][row] if name in exact else None, row, places)
             for label, bound in bounds.get(name, ()):
-                _bound(ax, bound[row], runs.shape[2], color=colour(row), linestyle=dots.get(label), label=label)
+                _bound(ax, bound[row], places, color=colour(row), linestyle=dots.get(label), label=label)
         ax.set_ylabel(labels.get(name, name.replace("_", " ")))
-        _generation_axis(ax)
+        ax.set_xlabel(axis)
+        ax.xaxis.set_major_locator(MaxNLocator(5, integer=x is None))
     seeds = next(iter(measured.values())).shape[1]
     dotted = [Line2D([], [], color="0.3", linestyle=style, label=label) for label, style in dots.items()]
     finish(
@@ -93,22 +97,22 @@ def shares(
     write(path, figure)
 
 
-def _course(ax: Axes, runs, exact, index):
+def _course(ax: Axes, runs, exact, index, x=None):
     """Draws the mean of `runs` `[seeds, generations]` and their range; on top, dashed, `exact` `[generations]`."""
-    generation = np.arange(runs.shape[1])
-    every = max(1, len(generation) // 10)
-    ax.fill_between(generation, runs.min(axis=0), runs.max(axis=0), color=colour(index), alpha=0.2, linewidth=0)
-    ax.plot(generation, runs.mean(axis=0), **_measured(index), markevery=every)
+    x = np.arange(runs.shape[1]) if x is None else x
+    every = max(1, len(x) // 10)
+    ax.fill_between(x, runs.min(axis=0), runs.max(axis=0), color=colour(index), alpha=0.2, linewidth=0)
+    ax.plot(x, runs.mean(axis=0), **_measured(index), markevery=every)
     if exact is not None:
-        ax.plot(np.arange(len(exact)), exact, color=colour(index), linestyle="--", zorder=3)
+        ax.plot(x[: len(exact)], exact, color=colour(index), linestyle="--", zorder=3)
 
 
-def _bound(ax: Axes, bound, num, **look):
-    """Draws a bound `[num or 1]` where it is finite."""
-    bound = np.broadcast_to(bound, num)
+def _bound(ax: Axes, bound, x, **look):
+    """Draws a bound, `[len(x) or 1]`, where it is finite."""
+    bound = np.broadcast_to(bound, len(x))
     finite = np.isfinite(bound)
     if finite.any():
-        ax.plot(np.arange(num)[finite], bound[finite], **look)
+        ax.plot(x[finite], bound[finite], **look)
 
 
 def _measured(index):

@@ -77,29 +77,38 @@ def k_way_operator(r: Array, *, temperature: Array | float = 1.0, reward_range: 
 
 
 def crowd_operator(
-    r: Array, users: Array | None = None, *, temperature: Array | float = 1.0, reward_range: float = 100.0
+    r: Array,
+    users: Array | None = None,
+    *,
+    temperature: Array | float = 1.0,
+    lapse: Array | float = 0.0,
+    reward_range: float = 100.0,
 ) -> Operator:
-    """Σ_u q_u H^{K, r_u} for types of annotators with rewards `r` `[types, s]` and shares `users` `[types]`.
+    """Σ_u q_u ((1 − ε_u) H^{K, r_u} + ε_u) for types of annotators with rewards `r` `[types, s]`, shares `users`.
 
-    Each group is shown to one annotator, whose type is drawn by its share (Zhao, Fu, Pham 2025); each type may have its
-    own temperature, `[types]`. Without `users` it is `k_way_operator` of `r` `[s]`.
+    Each group is shown to one annotator, whose type is drawn by its share (Zhao, Fu, Pham 2025), and who with
+    probability ε, `lapse`, chooses at random; each type may have its own temperature and lapse, `[types]`. Without
+    `users` it is `k_way_operator` of `r` `[s]`, with lapses.
 
     Raises:
-        ValueError: where the shapes of `r`, `users` and `temperature` do not belong together.
+        ValueError: where the shapes of `r`, `users`, `temperature` and `lapse` do not belong together.
     """
     if users is None and r.ndim == 1:
-        return k_way_operator(r, temperature=temperature, reward_range=reward_range)
+        r, users = r[None], jnp.ones(1, r.dtype)
     given = () if users is None else np.shape(users)
     if r.ndim != 2 or given != r.shape[:1]:
         raise ValueError(f"r of shape {r.shape} needs users of shape {r.shape[:-1]}, not {given}")
-
-    if np.shape(temperature) not in ((), given):
-        raise ValueError(f"temperature of shape {np.shape(temperature)}: give one for all, or each type's own, {given}")
+    for name, value in (("temperature", temperature), ("lapse", lapse)):
+        if np.shape(value) not in ((), given):
+            raise ValueError(f"{name} of shape {np.shape(value)}: give one for all, or each type's own, {given}")
+    require("lapse", lapse, lambda e: (e >= 0) & (e <= 1), "is not a probability: take a number in [0, 1]")
     own = [*cast(Array, temperature)] if np.ndim(temperature) else [temperature] * r.shape[0]
     each = [k_way_operator(row, temperature=t, reward_range=reward_range) for row, t in zip(r, own, strict=True)]
+    shares = jnp.asarray(users)
+    kept = shares * (1 - jnp.asarray(lapse))
 
     def operator(p, k):
-        return jnp.asarray(sum(share * one(p, k) for share, one in zip(jnp.asarray(users), each, strict=True)))
+        return sum((share * one(p, k) for share, one in zip(kept, each, strict=True)), shares.sum() - kept.sum())
 
     return operator
 

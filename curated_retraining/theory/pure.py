@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from curated_retraining.theory.operator import k_way_ratio
+from curated_retraining.theory.operator import Operator, k_way_operator
 from curated_retraining.types import Array
 
 
@@ -13,7 +13,7 @@ def reward_gain(
     r: Array,
     *,
     k: Array | float,
-    chosen_by: Array | None = None,
+    chosen_by: Array | Operator | None = None,
     temperature: Array | float = 1.0,
     reward_range: float = 100.0,
 ) -> Array:
@@ -22,10 +22,14 @@ def reward_gain(
     Where the annotators choose by `r` itself it is E[V̂_K / ā_K], the biased variance over the mean of the K values of
     e^r (Ferbach et al. 2024, proof of the increment bound). Where they choose by another reward `chosen_by` `[s]`, as
     adversaries do, it may be negative; at K = ∞ it is Cov_p(e^r, e^{r'}) / E_p[e^{r'}], so that the true reward rises
-    exactly while that covariance is at least zero (Wei, Zhang 2025).
+    exactly while that covariance is at least zero (Wei, Zhang 2025). Where it is no single reward that they choose by,
+    `chosen_by` is the operator of their choice.
     """
     judged = r if chosen_by is None else chosen_by
-    ratio = k_way_ratio(p, judged, k, temperature=temperature, reward_range=reward_range)
+    operator = (
+        judged if callable(judged) else k_way_operator(judged, temperature=temperature, reward_range=reward_range)
+    )
+    ratio = operator(p, k)
     best = jnp.where(p > 0, r, -jnp.inf).max()
     relative = jnp.where(p > 0, jnp.exp(r - best), 0.0)
     change = jnp.where(p > 0, ratio - 1, 0.0)  # H may be infinite where there is no mass

@@ -11,7 +11,7 @@ from jax.tree_util import Partial
 
 import curated_retraining as cr
 from curated_retraining import alignment
-from curated_retraining.sweep import Loop
+from curated_retraining.grids import Loop
 from curated_retraining.types import Array, Generation, LoopState, Model, Static
 from experiments.alignment import exact
 from experiments.alignment.problems import Problem, measure

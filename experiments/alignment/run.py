@@ -7,7 +7,7 @@ import numpy as np
 from absl import app, flags
 from jax.tree_util import Partial
 
-from curated_retraining import sweep
+from curated_retraining import grids
 from curated_retraining.driver import History, drive, newest
 from experiments import common
 from experiments.alignment import methods, problems, report
@@ -74,7 +74,7 @@ def play(folder: Path, problem: Problem, given: methods.Settings) -> list[Course
 def programs(method: Method) -> tuple[Partial, Partial]:
     """`begin` and `advance` of all values and seeds of a method."""
     cells = [dict(cell) | {"repetition": cell["seed"] - FLAGS.seed} for cell in grid(method)]
-    return sweep.programs(method.make, cells)
+    return grids.programs(method.make, cells)
 
 
 def drive_all(folder: Path, method: Method) -> History:
@@ -91,9 +91,9 @@ def drive_all(folder: Path, method: Method) -> History:
     return {name: common.by_row(values, len(cells) // FLAGS.seeds) for name, values in history.items()}
 
 
-def grid(method: Method) -> list[sweep.Cell]:
+def grid(method: Method) -> list[grids.Cell]:
     """The cells of a method: its values × seeds."""
-    return sweep.grid(method.axes, FLAGS.seed + np.arange(FLAGS.seeds))
+    return grids.grid(method.axes, FLAGS.seed + np.arange(FLAGS.seeds))
 
 
 def _are_positive(texts: list[str]) -> bool:

@@ -8,8 +8,8 @@ from absl import flags
 from jax.tree_util import Partial
 
 import curated_retraining as cr
-from curated_retraining import sweep
-from curated_retraining.sweep import Cell, Loop
+from curated_retraining import grids
+from curated_retraining.grids import Cell, Loop
 from curated_retraining.types import LoopState, Model, PRNGKey, Static
 from experiments import common
 
@@ -53,9 +53,9 @@ def start(model: Model, num: int, key: PRNGKey) -> LoopState:
 
 
 def programs(make: Callable[..., Loop], cells: Sequence[Cell], num_seeds: int) -> tuple[Partial, Partial]:
-    """`sweep.programs` where generation 0 depends on the seed alone, which changes fastest: each is fitted once."""
-    _, advance = sweep.programs(make, cells)
-    begin, _ = sweep.programs(make, cells[:num_seeds])
+    """`grids.programs` where generation 0 depends on the seed alone, which changes fastest: each is fitted once."""
+    _, advance = grids.programs(make, cells)
+    begin, _ = grids.programs(make, cells[:num_seeds])
     return Partial(_repeated, begin, Static(len(cells) // num_seeds)), advance
 
 

@@ -15,7 +15,7 @@ from absl import app, flags
 import curated_retraining as cr
 from curated_retraining import figures, forecast
 from curated_retraining.driver import drive, write
-from curated_retraining.sweep import Cell
+from curated_retraining.grids import Cell
 from experiments import common
 from experiments.compared import loops, numbers, ring
 from experiments.gmm import RING

@@ -14,7 +14,7 @@ import numpy as np
 from jax.tree_util import Partial
 
 import curated_retraining as cr
-from curated_retraining import data, rewards, sweep, theory
+from curated_retraining import data, grids, rewards, theory
 from curated_retraining.driver import History
 from curated_retraining.types import Array, Reward
 from experiments.compared import loops, ring
@@ -63,7 +63,7 @@ def shares(liked: Array | float) -> Array:
     return jnp.full(ring.MODES, (1 - liked) / (ring.MODES - 1)).at[ring.LIKED].set(liked)
 
 
-def programs(task: Task, cells: Sequence[sweep.Cell], num_seeds: int) -> tuple[Partial, Partial]:
+def programs(task: Task, cells: Sequence[grids.Cell], num_seeds: int) -> tuple[Partial, Partial]:
     """`begin` and `advance` of all cells: numbers of `PLAIN` and a seed."""
     first, later = (cr.gmm(ring.MODES, steps=steps) for steps in (60, 10))
     log_prob = cast(Callable, later.log_prob)
@@ -80,12 +80,12 @@ def programs(task: Task, cells: Sequence[sweep.Cell], num_seeds: int) -> tuple[P
             pool_size=task.pool,
             metrics=observe,
         )
-        return sweep.Loop(lambda key: loops.start(first, task.real, key), step)
+        return grids.Loop(lambda key: loops.start(first, task.real, key), step)
 
     return loops.programs(make, cells, num_seeds)
 
 
-def exact(plane: Population, task: Task, cells: Sequence[sweep.Cell], generations: int) -> History:
+def exact(plane: Population, task: Task, cells: Sequence[grids.Cell], generations: int) -> History:
     """The population's courses, `[cells, generations + 1, ...]` a metric.
 
     NaN where unlikely points have a bonus: those loops spread beyond any grid of the real data.

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import curated_retraining as cr
-from curated_retraining import sweep, theory
+from curated_retraining import grids, theory
 from curated_retraining.driver import History, drive
 from curated_retraining.models.ddpm import cosine_betas, denoising_loss
 from curated_retraining.models.samplers import multistep
@@ -68,10 +68,10 @@ def play(folder: Path, settings: dict[str, Any], task: Task, learner: Learner, r
         step = cr.self_judged(
             learner.later, judged, curate=curate, mixing=cr.with_real(lam), pool_size=task.pool, metrics=observe
         )
-        return sweep.Loop(lambda key: loops.start(learner.first, task.real, key), step)
+        return grids.Loop(lambda key: loops.start(learner.first, task.real, key), step)
 
     lams = [float(lam) for lam in task.lams]
-    cells = sweep.grid({"lam": lams, "rule": range(len(rules))}, task.seeds)
+    cells = grids.grid({"lam": lams, "rule": range(len(rules))}, task.seeds)
     begin, advance = loops.programs(make, cells, len(task.seeds))
     columns = [
         {"strategy": rules[cell["rule"]].name, "lam": f"{cell['lam']:g}", "seed": cell["seed"]} for cell in cells

@@ -16,6 +16,9 @@ ERRORS = [
     (lambda: curation.crowd(0.5), r"shape \(\)"),
     (lambda: curation.crowd((0.5, 0.5), (1.0, 2.0, 3.0)), r"\(3,\)"),
     (lambda: curation.crowd((0.5, 0.5), (1.0, -2.0)), "temperatures"),
+    (lambda: curation.crowd((0.5, 0.5), 1.0, (0.1, 1.5)), "lapses"),
+    (lambda: curation.crowd((0.5, 0.5), 1.0, (0.1, 0.1, 0.1)), r"lapses of shape \(3,\)"),
+    (lambda: curation.flipped(curation.luce(), 1.5), "share=1.5"),
     (lambda: curate(curation.k_way(2, curation.crowd((0.5, 0.5))), jnp.zeros((6, 3))), r"2 types.*\(2, 3\)"),
     (lambda: curate(curation.k_way(2, curation.crowd((0.5, 0.5))), jnp.zeros(6)), r"2 types.*\(2,\)"),
     (lambda: curate(curation.k_way(2, curation.pairwise(lambda x, y: 0.5 + 0 * x)), jnp.zeros(6)), r"shape \(1,\)"),
@@ -92,6 +95,28 @@ def test_a_crowd_follows_its_exact_operator(assert_mean, k):
     fractions, temperatures = jnp.array([0.5, 0.3, 0.2]), np.array([0.5, 0.0, 4.0])
     exact = jax.jit(lambda p: theory.crowd_operator(jnp.asarray(reward), fractions, temperature=temperatures)(p, k))
     assert_mean(drawn(curation.crowd(fractions, temperatures), k, reward.T), P * exact(P))
+
+
+def test_a_crowd_that_lapses_follows_its_exact_operator(assert_mean):
+    reward, lapses = np.array([[0.0, 2.0, 1.0], [1.0, 0.0, -1.0]]), (0.1, 0.6)
+    exact = theory.crowd_operator(jnp.asarray(reward), jnp.array([0.7, 0.3]), lapse=jnp.array(lapses))(P, 3)
+    assert_mean(drawn(curation.crowd((0.7, 0.3), 1.0, lapses), 3, reward.T), P * exact)
+
+
+@pytest.mark.parametrize("k", [2, 3])
+@pytest.mark.parametrize("where", [None, 1])
+def test_flips_follow_their_exact_operator(assert_mean, k, where):
+    """Of every group, or of those where point 1 takes part."""
+    reward = jnp.array([0.0, 2.0, -1.0])
+    targets = () if where is None else (lambda x: x == where,)
+    class_of = None if where is None else jnp.arange(3) == where
+    exact = theory.flipped_operator(theory.k_way_operator(reward), 0.8, class_of)(P, k)
+    assert_mean(drawn(curation.flipped(curation.luce(), 0.8, *targets), k, reward), P * exact)
+
+
+def test_a_flip_of_what_cannot_be_decided_is_seen():
+    kept = curate(curation.k_way(2, curation.flipped(curation.luce(), 0.5)), np.array([np.nan, 0.0]), np.arange(2))
+    assert np.isnan(kept.weight).all()
 
 
 def test_pluralistic_curation_goes_by_either_reward(assert_mean):

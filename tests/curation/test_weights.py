@@ -5,7 +5,7 @@ import pytest
 from pools import ROWS, curate
 from scipy.special import softmax
 
-from curated_retraining import curation
+from curated_retraining import curation, theory
 
 
 def first(x):
@@ -42,6 +42,15 @@ def test_tilt_is_a_softmax_over_the_pool(temperature):
 def test_tilt_at_temperature_zero_keeps_the_best():
     tilted = curate(curation.tilt(0.0), [0.0, 1.0, 3.0, 0.5, 3.0, 2.0])
     np.testing.assert_array_equal(tilted.weight, [0, 0, 0.5, 0, 0.5, 0])
+
+
+def test_the_tilt_of_a_crowd_is_its_exact_operator_at_infinite_k():
+    """On a pool of six points, which count evenly: one type with a temperature, one who lapses."""
+    reward = np.random.default_rng(0).normal(size=(6, 2))
+    people = users, temperature, lapse = np.array([0.7, 0.3]), np.array([0.5, 1.0]), np.array([0.0, 0.4])
+    operator = theory.crowd_operator(jnp.asarray(reward.T), users, temperature=temperature, lapse=lapse)
+    tilted = curate(curation.crowd_tilt(*people), reward)
+    np.testing.assert_allclose(tilted.weight, operator(jnp.full(6, 1 / 6), jnp.inf) / 6, rtol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Adversaries among the annotators, and attacks on the comparisons that a reward is learnt from."""

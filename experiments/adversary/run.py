@@ -1,0 +1,67 @@
+"""The experiment with adversaries from its flags to its folder."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from absl import flags
+
+from experiments import common
+from experiments.adversary import annotators, attacked, report, world
+
+FLAGS = flags.FLAGS
+
+
+def define() -> None:
+    """The flags; a wrong value is refused before anything runs."""
+    flags.DEFINE_list("shares", ["0", "0.25", "0.5", "0.75", "1"], "shares of adversaries, in [0, 1]")
+    flags.DEFINE_list("budgets", ["0", "0.05", "0.1", "0.2", "0.3", "0.4"], "shares of labels flipped, in [0, 1]")
+    flags.DEFINE_integer("k", 4, "K, the size of the groups that an annotator chooses one sample from", 2)
+    flags.DEFINE_integer("comparisons", 1000, "comparisons that a reward is learnt from", 1)
+    flags.DEFINE_integer("horizon", 1, "generations after which the attacker wants E[exp r] low", 1)
+    flags.DEFINE_float("gamma", 2.0, "γ, the scale of the genuine reward, which is γ cos(angle) on the modes")
+    flags.DEFINE_integer("generations", 8, "retrainings after generation 0", 1)
+    flags.DEFINE_integer("curated", 4000, "points chosen a generation of a pool of K times as many", 2)
+    flags.DEFINE_integer("real", 5000, "real points", 2)
+    flags.DEFINE_integer("seeds", 3, "repetitions", 1)
+    flags.DEFINE_integer("seed", 0, "seed of the first repetition; the others follow", 0)
+    flags.DEFINE_integer("every", 1, "generations between two checkpoints", 1)
+    flags.DEFINE_string("out", "runs/adversary", "folder for the results; the same command again resumes there")
+    flags.register_validator("gamma", lambda g: 0 < g < 40, "takes a number > 0 and < 40, such as --gamma=2")
+    for name in ("shares", "budgets"):
+        flags.register_validator(name, _are_shares, f"takes numbers in [0, 1], such as --{name}=0,0.5")
+
+
+def main() -> None:
+    """Plays both parts and leaves numbers, tables and figures in `--out`."""
+    out, settings = Path(FLAGS.out), common.settings()
+    shares, budgets = ([float(text) for text in texts] for texts in (FLAGS.shares, FLAGS.budgets))
+    seeds = range(FLAGS.seed, FLAGS.seed + FLAGS.seeds)
+    plane = world.on_grid(FLAGS.gamma)
+    played = {"gamma": FLAGS.gamma, "curated": FLAGS.curated, "real": FLAGS.real, "seeds": seeds}
+    played |= {"generations": FLAGS.generations, "every": FLAGS.every}
+
+    history = annotators.play(out / "annotators", settings, plane, shares, k=FLAGS.k, **played)
+    exact = annotators.courses(plane, shares, k=FLAGS.k, generations=FLAGS.generations)
+    people = _by_cell(history, FLAGS.seeds), {name: values[:, None] for name, values in exact.items()}
+
+    weights = attacked.learn(
+        budgets, gamma=FLAGS.gamma, comparisons=FLAGS.comparisons, horizon=FLAGS.horizon, seeds=seeds
+    )
+    history = attacked.play(out / "attacked", settings, weights, budgets, **played)
+    exact = attacked.courses(plane, weights, generations=FLAGS.generations)
+    learnt = _by_cell(history, FLAGS.seeds), _by_cell({name: values.T for name, values in exact.items()}, FLAGS.seeds)
+    report.write(out, people, learnt, shares, budgets, k=FLAGS.k)
+
+
+def _by_cell(history: Mapping[str, np.ndarray], seeds: int) -> dict[str, np.ndarray]:
+    """`[generations + 1, cells × seeds, ...]` as `[cells, seeds, generations + 1, ...]`."""
+    return {name: common.by_row(values, values.shape[1] // seeds) for name, values in history.items()}
+
+
+def _are_shares(texts: list[str]) -> bool:
+    try:
+        return bool(texts) and all(0 <= float(text) <= 1 and not math.isnan(float(text)) for text in texts)
+    except ValueError:
+        return False

@@ -1,0 +1,1 @@
+"""Annotators who disagree: what survives of their tastes in the pure loop."""

@@ -1,0 +1,125 @@
+"""Crowds and adversaries as commands: folders, exact numbers, and mistakes in one line."""
+
+import contextlib
+import csv
+
+import jax
+import numpy as np
+import pytest
+from absl import app, flags
+from absl.testing import flagsaver
+
+from curated_retraining.driver import RunError
+from experiments.adversary import annotators, attacked, world
+from experiments.adversary import run as adversary
+from experiments.crowd import report
+from experiments.crowd import run as crowd
+
+SMALL = ["--generations=2", "--seeds=1", "--curated=200", "--real=300"]
+CROWD = [*SMALL, "--q=0.2", "--rewards=2", "--k=inf"]
+ADVERSARY = [*SMALL, "--shares=0,1", "--budgets=0,0.2", "--comparisons=200"]
+
+
+@contextlib.contextmanager
+def commands(module):
+    """Calls an experiment as its command does; its flags are taken away at the end."""
+    before = set(flags.FLAGS)
+    module.define()
+    ours = set(flags.FLAGS) - before
+
+    def call(*arguments):
+        with flagsaver.flagsaver(), jax.debug_key_reuse(False):  # which takes a map's keys for used ones
+            try:
+                flags.FLAGS(["experiment", *arguments])
+                module.main()
+            except (flags.Error, app.UsageError, RunError) as error:
+                return str(error)
+
+    try:
+        yield call
+    finally:
+        for name in ours:
+            delattr(flags.FLAGS, name)
+
+
+def rows_of(path):
+    return list(csv.DictReader(path.open()))
+
+
+def test_crowds_leave_a_folder_a_k_tables_and_figures(tmp_path, capsys):
+    with commands(crowd) as run:
+        assert run(*CROWD, f"--out={tmp_path}") is None
+    rows = rows_of(tmp_path / "k=inf/metrics.csv")
+    assert [(row["crowd"], row["generation"]) for row in rows] == [
+        (name, generation) for name in ("q=0.2", "M=1", "M=2") for generation in "012"
+    ]
+    assert {"k", "seed", "share_9", "basin_4", "entropy", "potential"} <= rows[0].keys()
+    assert sorted(path.name for path in (tmp_path / "figures").iterdir()) == sorted(report.FIGURES)
+    said = capsys.readouterr().out
+    assert (tmp_path / "k=inf/config.json").exists() and "share of the second basin, t = 2" in said
+
+
+def test_basins_end_at_their_shares_only_at_infinite_k():
+    np.testing.assert_allclose(report.basin_limit(0.2, np.inf), [0.8, 0.2], rtol=1e-5)
+    np.testing.assert_allclose(report.basin_limit(0.2, 2), [1, 0], atol=1e-5)
+    assert 0.05 < report.basin_limit(0.3, 4)[1] < 0.2
+
+
+def test_adversaries_leave_two_parts_tables_and_figures(tmp_path, capsys):
+    with commands(adversary) as run:
+        assert run(*ADVERSARY, f"--out={tmp_path}") is None
+    people, learnt = (rows_of(tmp_path / part / "metrics.csv") for part in ("annotators", "attacked"))
+    assert [(row["adversary"], row["share"]) for row in people[::3]] == [
+        (kind, share) for kind in annotators.KINDS for share in ("0.0", "1.0")
+    ]
+    assert [(row["attack"], row["budget"]) for row in learnt[::3]] == [
+        (kind, budget) for kind in attacked.KINDS for budget in ("0.0", "0.2")
+    ]
+    assert {"genuine", "covariance", "gain", "entropy"} <= people[0].keys() & learnt[0].keys()
+    for first, other in ((people[0], people[6]), (learnt[0], learnt[6])):  # without adversaries all kinds are one
+        assert first["genuine"] == other["genuine"] and first["covariance"] == other["covariance"]
+    assert float(people[3]["covariance"]) < 0 < float(people[0]["covariance"])
+    assert len(list((tmp_path / "figures").iterdir())) == 5
+    assert "exact: E[exp r] rose or fell with the sign of the covariance" in capsys.readouterr().out
+
+
+def test_exact_covariances_are_the_exact_changes():
+    """float32 sums over 12,544 points: E[e^r] is good to 1e-5 of itself, here up to 10."""
+    plane = world.on_grid(2.0)
+    exact = annotators.courses(plane, [0.0, 1.0], k=3, generations=2)
+    np.testing.assert_allclose(np.diff(exact["genuine"]), exact["covariance"][:, :-1], atol=2e-4)
+    weights = 2 * np.random.default_rng(0).normal(size=(4, 8)).astype(np.float32)
+    exact = attacked.courses(plane, weights, generations=2)
+    np.testing.assert_allclose(np.diff(exact["genuine"]), exact["gain"][:, :-1], atol=2e-4)
+    assert exact["gain"].min() < -0.1 and exact["gain"].max() > 0.1
+
+
+def test_a_gradient_does_more_than_chance():
+    """The slope of the reward learnt along the genuine one: an attack on a tenth of labels turns more of it."""
+    given = {"gamma": 2.0, "comparisons": 400, "horizon": 1, "seeds": [0, 1]}
+    weights = attacked.learn([0.0, 0.1], **given).reshape(2, 2, 2, 8)
+    along = weights @ np.cos(2 * np.pi * np.arange(8) / 8) / 4  # [kind, budget, seed]
+    np.testing.assert_array_equal(along[0, 0], along[1, 0])
+    assert (along[:, 0] > 1.2).all() and (along[1, 1] > along[0, 1] + 0.3).all()
+
+
+@pytest.mark.parametrize(
+    ("module", "given", "named"),
+    [
+        (crowd, "--q=0", "--q"),
+        (crowd, "--k=1", "--k"),
+        (crowd, "--rewards=6", "--rewards=6"),
+        (crowd, "--temperature=0", "--temperature"),
+        (crowd, "--lapse=1", "--lapse"),
+        (crowd, "--gamma=1e4", "--gamma=10000.0"),
+        (adversary, "--shares=2", "--shares"),
+        (adversary, "--budgets=x", "--budgets"),
+        (adversary, "--gamma=0", "--gamma"),
+        (adversary, "--k=1", "--k=1"),
+    ],
+)
+def test_bad_flags_are_told_in_a_line_and_leave_nothing(tmp_path, module, given, named):
+    with commands(module) as run:
+        said = run(f"--out={tmp_path / 'run'}", given)
+    assert said is not None and named in said and len(said.splitlines()) == 1
+    assert not (tmp_path / "run").exists()
