@@ -1,5 +1,6 @@
-"""Detection: from the rewards of two generations' samples to how the second was curated from the first."""
+"""Detection: from samples of two generations to how the second was curated from the first."""
 
+from curated_retraining.detection.classes import ClassRewards, class_rewards, least_k
 from curated_retraining.detection.estimate import Detection, Estimate, detect
 
-__all__ = ["Detection", "Estimate", "detect"]
+__all__ = ["ClassRewards", "Detection", "Estimate", "class_rewards", "detect", "least_k"]

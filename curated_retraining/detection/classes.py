@@ -1,11 +1,10 @@
 """What counts of classes alone tell of a generation's curation, where no reward is known.
 
-With K known the rewards of the classes follow, if each class has one, up to a constant and in units of τ. Without K they
-do not: any larger K has rewards that make the same classes grow. But no choice at all among K makes a set of classes
-grow faster than there is one of them among the K, P'(A) ≤ 1 − (1 − P(A))^K, and that bounds K from below.
+With K known the rewards of the classes follow, if each class has one, up to a constant and in units of τ. Without K
+they do not: any larger K has rewards that make the same classes grow. But no choice at all makes a set of classes A
+larger than the chance that one of the K is in it, P'(A) ≤ 1 − (1 − P(A))^K, and that bounds K from below.
 """
 
-from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -44,10 +43,10 @@ def class_rewards(before: Array, after: Array, k: Array | float) -> ClassRewards
 def least_k(before: Array, after: Array, *, level: Array | float = 0.9) -> Array:
     """The least K that leads from counts `before` `[classes]` to `after` in the pure loop (λ = ∞), `[]`.
 
-    It holds with confidence `level`, whatever the rule of choice and whoever chooses: K ≥ log(1 − P'(A)) / log(1 − P(A))
-    for every set A of classes. The sets looked at are the classes that grew most, one more at a time, and bounds on P and P' are Chernoff's
-    for all 2^classes sets at once: they hold for any number of samples, and are cautious. Real data in p_{t+1} make a
-    set that they have less of than p_{t+1} grow more slowly still, so that the bound then holds for any λ.
+    It holds with confidence `level` whatever the rule of choice and whoever chooses: K ≥ log(1 − P'(A)) / log(1 − P(A))
+    for every set A of classes. The sets looked at are the classes that grew most, one more at a time. Bounds on P and
+    P' are Chernoff's, for all 2^classes sets at once: they hold for any number of samples, and are cautious. A set that
+    real data have less of than p_{t+1} grows the more slowly for them, so that its bound holds for any λ.
 
     Raises:
         ValueError: where counts are not of the same classes, or a sample is empty, or `level` is outside (0, 1).
@@ -100,8 +99,7 @@ def _chernoff(share: Array, budget: Array, end: float) -> Array:
         inside = divergence(middle) <= budget
         return jnp.where(inside, middle, near), jnp.where(inside, far, middle)
 
-    near, far = jax.lax.fori_loop(0, 40, halve, (share, jnp.full_like(share, end)))
-    return far
+    return jax.lax.fori_loop(0, 40, halve, (share, jnp.full_like(share, end)))[1]
 
 
 def _counts(before, after, least):

@@ -210,7 +210,9 @@ def _closer(axes: _Axes, found: Array, quantile: Array) -> _Axes:
 
 def _range(values: Array, found: Array, highest: Array) -> tuple[Array, Array]:
     """The least and the largest of `values` where `found` <= `highest`, between the points by a straight line."""
-    low, high = (end(values, where=found <= highest, initial=start) for end, start in ((jnp.min, jnp.inf), (jnp.max, -jnp.inf)))
+    low, high = (
+        end(values, where=found <= highest, initial=start) for end, start in ((jnp.min, jnp.inf), (jnp.max, -jnp.inf))
+    )
     for along in range(3):
         (here, there), (of_here, of_there) = (
             (jax.lax.slice_in_dim(a, 0, a.shape[along] - 1, axis=along), jax.lax.slice_in_dim(a, 1, None, axis=along))

@@ -118,6 +118,7 @@ def entropy(share: Array) -> Array:
 
 
 def row(name: str, values: Array) -> Array:
+    """The finite rewards `[n]` of at least one sample, floating; `ValueError` says of `name` what is wrong."""
     if np.ndim(values) != 1 or np.shape(values)[0] == 0:
         raise ValueError(f"{name} of shape {np.shape(values)} is not a row of rewards: give one number a sample")
     require(name, values, np.isfinite, "has a value that is not finite: leave such samples out")
