@@ -1,5 +1,6 @@
 """How strongly a generation was curated, estimated from the rewards of samples before and after."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -9,7 +10,7 @@ import numpy as np
 from jax.core import Tracer
 
 from curated_retraining import theory
-from curated_retraining.detection.surface import Seen, curated, distance, seen
+from curated_retraining.detection.surface import Curated, Seen, curated, distance, seen
 from curated_retraining.forecast.problem import bound, row
 from curated_retraining.types import Array, require
 
@@ -34,7 +35,7 @@ class Detection(NamedTuple):
     k: Estimate  # K, any real ≥ 1; `high` is inf where a choice among arbitrarily many fits too
     temperature: Estimate  # τ
     lam: Estimate  # λ = #curated / #real
-    p_value: Array  # [], of there having been no curation: K = 1, or τ = ∞, and any λ looked for
+    p_value: Array  # [], of there having been no curation: K = 1, or τ = ∞; NaN where neither is looked for
     misfit: Array  # [], p-value of the best fit: small where nothing of this kind happened; NaN where all would fit
 
 
@@ -48,10 +49,10 @@ class Static(NamedTuple):
 class Known(NamedTuple):
     """What is given, and anything where it is looked for."""
 
-    k: Array | float
-    temperature: Array | float
-    share: Array | float  # η
-    fitted_to: Array | float
+    k: Array
+    temperature: Array
+    share: Array  # η
+    fitted_to: Array
 
 
 def detect(
@@ -100,8 +101,7 @@ def detect(
     samples.append(samples[0][:1] if real is None else row("real", real))  # of no weight in the pure loop
     if not isinstance(lam, Tracer) and real is None and (lam is None or not np.all(np.isinf(lam))):
         raise ValueError(f"lam={lam} needs the rewards of real data: give real, or lam=inf for the pure loop")
-    pooled = jnp.concatenate(samples)
-    require("rewards", pooled, lambda r: np.ptp(r) > 0, "are all the same: nothing can have been chosen by them")
+    require("before", samples[0], lambda r: np.ptp(r) > 0, "is all the same: nothing can have been chosen by it")
     require("level", level, lambda p: (p > 0) & (p < 1), "is not that of an interval: take a number between 0 and 1")
     require("fitted_to", fitted_to, lambda n: n >= 1, "is not a number of points: take 1 or more, or inf")
     if k is not None:
@@ -113,9 +113,10 @@ def detect(
     if reward_range is None:
         reward_range = COLDEST if temperature is None else bound(samples[0], temperature)
     share = 0.0 if lam is None else theory.curated_share(lam)
-    known = Known(1.0 if k is None else k, 1.0 if temperature is None else temperature, share, fitted_to)
+    given = (1.0 if k is None else k, 1.0 if temperature is None else temperature, share, fitted_to)
+    known = Known(*(jnp.asarray(value, samples[0].dtype) for value in given))
     static = Static((k is None, temperature is None, lam is None), reward_range)
-    return _detected(static, *samples, jax.tree.map(lambda v: jnp.asarray(v, samples[0].dtype), known), level)
+    return _detected(static, *samples, known, level)
 
 
 class _Axes(NamedTuple):
@@ -129,13 +130,18 @@ class _Axes(NamedTuple):
 @partial(jax.jit, static_argnums=0)
 def _detected(static: Static, before, after, real, known: Known, level) -> Detection:
     of = seen(before, after, real)
-    scale = static.reward_range / jnp.ptp(before)
+    operator = partial(theory.k_way_operator, before, reward_range=static.reward_range)  # of a temperature
+    shared = None if static.find[1] else operator(temperature=known.temperature)  # its tables are made once
+
+    def made(rarity, strength):
+        of_point = shared or operator(temperature=(1 - rarity) / strength)
+        return curated(of, of_point, 1 / rarity)
 
     def look(axes, _):
-        found = _surface(static, of, known, axes)
+        found = _surface(of, made, known, axes)
         return _closer(axes, found, _quantile(level)), (axes, found)
 
-    _, looked = jax.lax.scan(look, _everywhere(static, known, scale), length=ROUNDS)
+    _, looked = jax.lax.scan(look, _everywhere(static, known, static.reward_range / jnp.ptp(before)), length=ROUNDS)
     axes, found = jax.tree.map(lambda each: each[-1], looked)
     rarity, strength, share = jnp.meshgrid(*axes, indexing="ij")
     cold = strength / (1 - rarity) if static.find[1] else jnp.full_like(rarity, 1 / known.temperature)
@@ -148,14 +154,13 @@ def _detected(static: Static, before, after, real, known: Known, level) -> Detec
 
     inverse = partial(turned, of=lambda value: 1 / value)
     lam = Estimate(*(value / (1 - value) for value in estimate(share)))
-    none = _alone(static, of, known)
-    gain = jnp.maximum(none - found.min(), 0.0)  # the best may be no curation
+    gain = _alone(static, of, known) - found.min() if any(static.find[:2]) else jnp.nan
     freedom = of.alive.sum() - sum(static.find)
     return Detection(
         inverse(estimate(rarity)),
         inverse(estimate(cold)),
         lam,
-        jnp.where(gain > 0, jax.scipy.stats.chi2.sf(gain, 1) / 2, 1.0),  # K lies on one side of 1
+        jnp.where(gain <= 0, 1.0, jax.scipy.stats.chi2.sf(gain, 1) / 2),  # K lies on one side of 1
         jnp.where(freedom > 0, jax.scipy.stats.chi2.sf(found.min(), jnp.maximum(freedom, 1)), jnp.nan),
     )
 
@@ -172,14 +177,12 @@ def _everywhere(static: Static, known: Known, scale: Array) -> _Axes:
     )
 
 
-def _surface(static: Static, of: Seen, known: Known, axes: _Axes) -> Array:
+def _surface(of: Seen, made: Callable[[Array, Array], Curated], known: Known, axes: _Axes) -> Array:
     """The distance at all combinations, `[rarity, strength, share]`."""
 
     def at(point):
-        rarity, strength = point
-        temperature = (1 - rarity) / strength if static.find[1] else known.temperature
-        made = curated(of, 1 / rarity, temperature, static.reward_range)
-        return jax.vmap(lambda share: distance(of, made, share, known.fitted_to))(axes.share)
+        here = made(*point)
+        return jax.vmap(lambda share: distance(of, here, share, known.fitted_to))(axes.share)
 
     points = [axis.ravel() for axis in jnp.meshgrid(axes.rarity, axes.strength, indexing="ij")]
     found = jax.lax.map(at, tuple(points)).reshape(*(len(axis) for axis in axes))
@@ -188,9 +191,8 @@ def _surface(static: Static, of: Seen, known: Known, axes: _Axes) -> Array:
 
 def _alone(static: Static, of: Seen, known: Known) -> Array:
     """The distance of no curation."""
-    one = known.k.dtype.type(1)
-    share = jnp.linspace(0, one, 8 * SHARES) if static.find[2] else known.share[None]
-    made = curated(of, jnp.ones_like(known.k), jnp.ones_like(known.k) * jnp.ptp(of.reward), static.reward_range)
+    share = jnp.linspace(0.0, 1.0, 8 * SHARES, dtype=known.share.dtype) if static.find[2] else known.share[None]
+    made = curated(of, lambda p, k: jnp.ones_like(p), known.k)
     return jax.vmap(lambda share: distance(of, made, share, known.fitted_to))(share).min()
 
 

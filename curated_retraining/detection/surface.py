@@ -10,7 +10,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from curated_retraining import theory
+from curated_retraining.theory.operator import Operator
 from curated_retraining.types import Array
 
 ORDER = 5  # functions of the reward
@@ -49,9 +49,8 @@ def seen(before: Array, after: Array, real: Array) -> Seen:
     return Seen(before, of(before), of(after), of(real), alive)
 
 
-def curated(seen: Seen, k: Array, temperature: Array, reward_range: float) -> Curated:
-    """Means of g after curation of generation t by K and τ, and their errors."""
-    operator = theory.k_way_operator(seen.reward, temperature=temperature, reward_range=reward_range)
+def curated(seen: Seen, operator: Operator, k: Array) -> Curated:
+    """Means of g after curation of generation t by K and the `operator` of its rewards at some τ, and their errors."""
     n = seen.reward.shape[0]
 
     def mean(p):

@@ -1,7 +1,7 @@
 """Detections of curation: estimates against the truth, and rewards before and after beside what was fitted."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
@@ -26,8 +26,7 @@ class Estimates(NamedTuple):
 def estimates(path: FilePath, found: Mapping[str, Estimates], *, band: str, title: str = "") -> None:
     """Writes a panel a number, by its name: estimates with intervals beside the dashed truth, a colour a row.
 
-    A bar that leaves a panel has no end there. `band` is what the legend calls the bars; where panels have other rows,
-    each has its legend.
+    A bar that leaves a panel has no end there. `band` is what the legend calls the bars.
     """
     figure, axes = panels(len(found), (3.4, 2.6))
     for ax, (name, one) in zip(axes, found.items(), strict=True):
@@ -39,7 +38,7 @@ def estimates(path: FilePath, found: Mapping[str, Estimates], *, band: str, titl
         at = truth * np.exp(place * gap) if one.logarithmic else truth + place * gap
         edge = (one.truth.min() / 3, one.truth.max() * 4) if one.logarithmic else (-0.03, 1.03)
         for row in range(num):
-            look = {"color": colour(row), "marker": MARKERS[row % len(MARKERS)]}
+            look: dict[str, Any] = {"color": colour(row), "marker": MARKERS[row % len(MARKERS)]}
             ends = (np.clip(end[row].ravel(), edge[0] / 2, edge[1] * 2) for end in (one.low, one.high))
             ax.vlines(at[row].ravel(), *ends, color=(look["color"], 0.5), linewidth=min(1.6, 40 / one.value.size + 0.5))
             ax.plot(at[row].ravel(), one.value[row].ravel(), linestyle="", markersize=2.6, **look, label=one.rows[row])
@@ -54,14 +53,14 @@ def estimates(path: FilePath, found: Mapping[str, Estimates], *, band: str, titl
         if one.logarithmic:
             ax.set(xscale="log", yscale="log")
             ticks = 2.0 ** np.arange(np.floor(np.log2(edge[0])), np.ceil(np.log2(edge[1])) + 1)
-            ax.yaxis.set_major_locator(FixedLocator(ticks))
+            ax.yaxis.set_major_locator(FixedLocator(ticks.tolist()))
             ax.xaxis.set_minor_locator(NullLocator())
             ax.yaxis.set_minor_locator(NullLocator())
-        ax.xaxis.set_major_locator(FixedLocator(one.truth))
+        ax.xaxis.set_major_locator(FixedLocator(one.truth.tolist()))
         for axis in (ax.xaxis, ax.yaxis):
             axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
         ax.legend(loc="best", handletextpad=0.2)
-    grey = {"color": "0.6", "marker": "o", "markeredgecolor": "0.3", "markerfacecolor": "0.3"}
+    grey: dict[str, Any] = {"color": "0.6", "marker": "o", "markeredgecolor": "0.3", "markerfacecolor": "0.3"}
     legend = [Line2D([], [], **grey, label=f"a simulated loop, with its {band}")]
     finish(figure, [*legend, Line2D([], [], color="0.2", linestyle="--", label="truth")], title)
     write(path, figure)
@@ -76,7 +75,7 @@ def fitted(
     label: str = "reward",
     title: str = "",
 ) -> None:
-    """Writes the share of `samples` `[n]` up to each reward, and dashed that of `fit`: rewards and weights, `[s]` each."""
+    """Writes the share of `samples` `[n]` up to each reward, and dashed that of `fit`, rewards and weights `[s]`."""
     figure, (ax,) = panels(1, (4.2, 2.6))
     for index, (name, values) in enumerate(samples.items()):
         ax.step(
