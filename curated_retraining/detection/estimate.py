@@ -69,8 +69,9 @@ def detect(
 ) -> Detection:
     """K, τ and λ of the curation that leads from one generation to the next; what is `None` is estimated.
 
-    They minimise the distance of `detection.surface`, and an interval is where its profile is within the `level`
-    quantile of χ²_1 of the least: for any K real, with the samples' randomness but not the learner's faults.
+    They minimise the distance of `detection.surface`, and the intervals span where it is within the `level` quantile of
+    χ² of the least, of as many degrees as numbers are looked for: together they hold the truth that often, and each
+    alone more often where there are several. They tell of the samples' randomness, not of the learner's faults.
 
     What can be known: the ratio p_{t+1} / p_t depends on K and τ together, to first order in r / τ through
     (1 − 1/K) / τ alone. So either is known where the other is given, and both only where rewards spread over several τ.
@@ -116,7 +117,7 @@ def detect(
     given = (1.0 if k is None else k, 1.0 if temperature is None else temperature, share, fitted_to)
     known = Known(*(jnp.asarray(value, samples[0].dtype) for value in given))
     static = Static((k is None, temperature is None, lam is None), reward_range)
-    return _detected(static, *samples, known, level)
+    return _detected(static, *samples, known, jnp.asarray(level, samples[0].dtype))
 
 
 class _Axes(NamedTuple):
@@ -129,7 +130,7 @@ class _Axes(NamedTuple):
 
 @partial(jax.jit, static_argnums=0)
 def _detected(static: Static, before, after, real, known: Known, level) -> Detection:
-    of = seen(before, after, real)
+    of, within = seen(before, after, real), _quantile(level, max(1, sum(static.find)))
     operator = partial(theory.k_way_operator, before, reward_range=static.reward_range)  # of a temperature
     shared = None if static.find[1] else operator(temperature=known.temperature)  # its tables are made once
 
@@ -139,7 +140,7 @@ def _detected(static: Static, before, after, real, known: Known, level) -> Detec
 
     def look(axes, _):
         found = _surface(of, made, known, axes)
-        return _closer(axes, found, _quantile(level)), (axes, found)
+        return _closer(axes, found, within), (axes, found)
 
     _, looked = jax.lax.scan(look, _everywhere(static, known, static.reward_range / jnp.ptp(before)), length=ROUNDS)
     axes, found = jax.tree.map(lambda each: each[-1], looked)
@@ -147,7 +148,7 @@ def _detected(static: Static, before, after, real, known: Known, level) -> Detec
     cold = strength / (1 - rarity) if static.find[1] else jnp.full_like(rarity, 1 / known.temperature)
 
     def estimate(values):  # numbers that stay finite where K, τ and λ do not
-        return Estimate(values.ravel()[jnp.argmin(found)], *_range(values, found, found.min() + _quantile(level)))
+        return Estimate(values.ravel()[jnp.argmin(found)], *_range(values, found, found.min() + within))
 
     def turned(one, of):
         return Estimate(of(one.value), of(one.high), of(one.low))
@@ -196,9 +197,9 @@ def _alone(static: Static, of: Seen, known: Known) -> Array:
     return jax.vmap(lambda share: distance(of, made, share, known.fitted_to))(share).min()
 
 
-def _closer(axes: _Axes, found: Array, quantile: Array) -> _Axes:
+def _closer(axes: _Axes, found: Array, within: Array) -> _Axes:
     """As many values of each axis, from before to after where the distance is small, by how small it was found."""
-    near = found <= 2 * found.min() + quantile  # a narrow valley may lie between points that are all far
+    near = found <= 2 * found.min() + within  # a narrow valley may lie between points that are all far
 
     def zoom(axis, along):
         last = axis.shape[0] - 1
@@ -231,6 +232,13 @@ def _range(values: Array, found: Array, highest: Array) -> tuple[Array, Array]:
     return low, high
 
 
-def _quantile(level: Array) -> Array:
-    """Of χ² of one degree."""
-    return jax.scipy.stats.norm.ppf((1 + jnp.asarray(level)) / 2) ** 2
+def _quantile(level: Array, freedom: int) -> Array:
+    """Of χ² of `freedom` degrees."""
+
+    def halve(_, ends):
+        low, high = ends
+        middle = (low + high) / 2
+        less = jax.scipy.stats.chi2.cdf(middle, freedom) < level
+        return jnp.where(less, middle, low), jnp.where(less, high, middle)
+
+    return jax.lax.fori_loop(0, 60, halve, (jnp.zeros_like(level), jnp.full_like(level, 100.0)))[0]

@@ -48,9 +48,9 @@ def of_loops(evidence: Evidence, found: Detection, find: Sequence[str], temperat
         here = (evidence.k == k) & (evidence.lam == lam)
         num, line = int(here.sum()), f"{k:4.0f} {lam:5g}"
         for name in find:
-            one = _at(getattr(found, name), here)
-            held = (one.low <= truth[name][here] * (1 + 1e-5)) & (truth[name][here] * (1 - 1e-5) <= one.high)
-            line += f"{np.median(one.value):13.3f} {f'{held.sum()}/{num}':>8}"
+            value, low, high = (values[here] for values in _numbers(getattr(found, name)))
+            held = (low <= truth[name][here] * (1 + 1e-5)) & (truth[name][here] * (1 - 1e-5) <= high)  # float32
+            line += f"{np.median(value):13.3f} {f'{held.sum()}/{num}':>8}"
         seen, bad = ((values[here] < 1 - level).sum() for values in (found.p_value, found.misfit))
         lines.append(line + f"{f'{seen}/{num}':>10} {f'{bad}/{num}':>8}")
     return "\n".join(
@@ -86,13 +86,15 @@ def draw_loops(
     shown = {}
     of_lam, of_k = [f"λ = {'∞' if math.isinf(lam) else f'{lam:g}'}" for lam in lams], [f"K = {k:g}" for k in ks]
     if "k" in find:
-        ends = (cells(values, True) for values in found.k)
+        ends = (cells(values, True) for values in _numbers(found.k))
         shown["K"] = figures.Estimates(ks, *ends, rows=of_lam, logarithmic=True)
     if "lam" in find:
-        ends = (cells(_share(values), False) for values in found.lam)
+        ends = (cells(_share(values), False) for values in _numbers(found.lam))
         shown[SHARE] = figures.Estimates(_share(lams), *ends, rows=of_k, logarithmic=False)
     if "temperature" in find:
-        ends = (values[place].reshape(-1, 1, len(place) // len(ks) // len(lams)) for values in found.temperature)
+        ends = (
+            values[place].reshape(-1, 1, len(place) // len(ks) // len(lams)) for values in _numbers(found.temperature)
+        )
         rows = [f"{k}, {lam}" for k in of_k for lam in of_lam]
         shown["temperature"] = figures.Estimates(np.array([temperature]), *ends, rows=rows, logarithmic=True)
     figures.estimates(path, shown, band=f"{100 * level:g} % interval", title="Detected curation")
@@ -119,8 +121,9 @@ def _truth(evidence: Evidence, temperature: float) -> dict[str, np.ndarray]:
     return {"k": evidence.k, "lam": evidence.lam, "temperature": np.full(len(evidence.k), temperature)}
 
 
-def _at(one: Estimate, here: np.ndarray) -> Estimate:
-    return Estimate(*(values[here] for values in one))
+def _numbers(one: Estimate) -> list[np.ndarray]:
+    """The estimate and the ends of its interval."""
+    return [np.asarray(values) for values in one]
 
 
 def _share(lam: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from absl import app, flags
 
@@ -19,7 +20,6 @@ from experiments.detection.loops import Evidence
 
 FLAGS = flags.FLAGS
 UNKNOWN = ("k", "temperature", "lam")
-FILES = ("before", "after", "real")
 FALLBACK = {"k": ["2", "4", "8"], "lam": ["inf", "1", "0.5"]}
 SIMULATED = ("model", "curated", "samples", "generations", "seeds", "seed", "gamma", "r_min")
 WIDEST = 1000.0  # range of r / τ: memory grows in proportion
@@ -78,12 +78,13 @@ def judge_files() -> None:
     find = FLAGS.find or (["k", "lam"] if FLAGS.real else ["k"])
     if not FLAGS.real and ("lam" in find or (FLAGS.lam and not math.isinf(_only("lam", "inf")))):
         raise app.UsageError("λ needs real data: give --real, or leave --lam at inf")
-    samples = {name: arrays.rewards(FLAGS[name].value) for name in FILES if FLAGS[name].value}
+    given = {"before": FLAGS.before, "after": FLAGS.after, "real": FLAGS.real}
+    samples = {name: arrays.rewards(spec) for name, spec in given.items() if spec}
     known = {"k": None if "k" in find else _only("k", None), "lam": None if "lam" in find else _only("lam", "inf")}
     temperature = None if "temperature" in find else FLAGS.temperature
     _require_range(np.concatenate([*samples.values()]), temperature)
-    settings = {name: FLAGS[name].value for name in (*FILES, "k", "lam", "temperature", "level", "fitted_to")}
-    digests = {f"{name}_sha256": hashlib.sha256(values).hexdigest() for name, values in samples.items()}
+    settings = given | {name: FLAGS[name].value for name in ("k", "lam", "temperature", "level", "fitted_to")}
+    digests = {f"{name}_sha256": hashlib.sha256(values.tobytes()).hexdigest() for name, values in samples.items()}
     out = Path(FLAGS.out)
     with claimed(out.absolute(), settings | {"find": find} | digests):
         options = {"level": FLAGS.level, "fitted_to": FLAGS.fitted_to or math.inf}
@@ -116,7 +117,7 @@ def judge_loops() -> None:
         out,
         settings,
         loops.Sizes(FLAGS.model, FLAGS.curated, FLAGS.samples, FLAGS.generations),
-        cr.distance(jax.numpy.array([2.0, 0.0]), r_min=FLAGS.r_min, gamma=FLAGS.gamma),
+        cr.distance(jnp.array([2.0, 0.0]), r_min=FLAGS.r_min, gamma=FLAGS.gamma),
         ks=[int(k) for k in ks],
         lams=lams,
         temperature=FLAGS.temperature,
@@ -140,7 +141,7 @@ def judge_loops() -> None:
 def judge(evidence: Evidence, find: list[str]) -> Detection:
     """The detection in every loop, `[loops]` a number."""
     temperature = None if "temperature" in find else FLAGS.temperature
-    reward_range = None if temperature is None else bound(evidence.before, temperature)
+    reward_range = None if temperature is None else bound(jnp.asarray(evidence.before), temperature)
     options = {"level": FLAGS.level, "fitted_to": FLAGS.fitted_to or FLAGS.curated, "reward_range": reward_range}
 
     def of(one):
@@ -148,7 +149,7 @@ def judge(evidence: Evidence, find: list[str]) -> Detection:
         return detect(one.before, one.after, one.real, k=k, lam=lam, temperature=temperature, **options)
 
     program = jax.jit(lambda evidence: jax.lax.map(of, evidence))
-    return jax.tree.map(np.asarray, program(jax.tree.map(lambda v: jax.numpy.asarray(v, np.float32), evidence)))
+    return jax.tree.map(np.asarray, program(jax.tree.map(lambda v: jnp.asarray(v, np.float32), evidence)))
 
 
 def _only(name: str, default: str | None) -> float:

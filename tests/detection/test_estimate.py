@@ -60,8 +60,7 @@ def held(one, truth):
 def test_loops_are_seen_through(find):
     """18 loops a case, 2,000 samples: intervals of 4 standard errors (a miss has odds of 6e-5 each)."""
     lam, temperature = (grid.ravel() for grid in jnp.meshgrid(jnp.array([jnp.inf, 1.0, 0.5]), jnp.array([1.0, 0.5])))
-    keys = jax.random.split(jax.random.key(0), 6)
-    parts = [loops(k, 2000, lam, temperature, keys) for k in (2, 4, 8)]
+    parts = [loops(k, 2000, lam, temperature, jax.random.split(jax.random.key(k), 6)) for k in (2, 4, 8)]
     samples = [jnp.concatenate(each) for each in zip(*parts, strict=True)]
     k, lam, temperature = jnp.repeat(jnp.array([2.0, 4.0, 8.0]), 6), jnp.tile(lam, 3), jnp.tile(temperature, 3)
     found = detected(find, *samples, k, temperature, lam, 0.99994, 2000.0)
