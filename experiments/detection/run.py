@@ -41,9 +41,9 @@ def define() -> None:
     flags.DEFINE_integer("fitted_to", None, "curated points that the generation after was fitted to, if known", 1)
     flags.DEFINE_enum("model", "gmm", loops.MODELS, "what is retrained in simulated loops")
     flags.DEFINE_integer("curated", 10_000, "points chosen a generation of a simulated loop, and real points", 2)
-    flags.DEFINE_integer("samples", 2000, "samples of a simulated generation whose rewards are known", 2)
+    flags.DEFINE_integer("samples", 4000, "samples of a simulated generation whose rewards are known", 2)
     flags.DEFINE_integer("generations", 2, "retrainings of a simulated loop, of which the last is judged", 1)
-    common.number("gamma", 1.0, "γ of the reward −γ max(0, ‖x − (2, 0)‖ − r_min) in simulated loops")
+    common.number("gamma", 2.0, "γ of the reward −γ max(0, ‖x − (2, 0)‖ − r_min) in simulated loops")
     common.number("r_min", 0.0, "its radius within which all are liked best")
     flags.DEFINE_integer("seeds", 4, "repetitions", 1)
     flags.DEFINE_integer("seed", 0, "seed of the first repetition; the others follow", 0)
@@ -113,29 +113,29 @@ def judge_loops() -> None:
         raise app.UsageError("--temperature=0 is no temperature to be found: take a positive one, or another --find")
     out, seeds = Path(FLAGS.out), [FLAGS.seed + i for i in range(FLAGS.seeds)]
     settings = {name: FLAGS[name].value for name in SIMULATED} | {"temperature": FLAGS.temperature, "lam": lams}
-    evidence = loops.play(
-        out,
-        settings,
-        loops.Sizes(FLAGS.model, FLAGS.curated, FLAGS.samples, FLAGS.generations),
-        cr.distance(jnp.array([2.0, 0.0]), r_min=FLAGS.r_min, gamma=FLAGS.gamma),
-        ks=[int(k) for k in ks],
-        lams=lams,
-        temperature=FLAGS.temperature,
-        seeds=seeds,
-        every=FLAGS.every,
-    )
-    _require_range(np.concatenate([evidence.before.ravel(), evidence.after.ravel()]), FLAGS.temperature)
-    with claimed(
-        out.absolute(), settings | {"k": ks, "find": find, "level": FLAGS.level, "fitted_to": FLAGS.fitted_to}
-    ):
+    judged = {"k": ks, "find": find, "level": FLAGS.level, "fitted_to": FLAGS.fitted_to}
+    with claimed(out.absolute(), settings | judged):
+        evidence = loops.play(
+            out,
+            settings,
+            loops.Sizes(FLAGS.model, FLAGS.curated, FLAGS.samples, FLAGS.generations),
+            cr.distance(jnp.array([2.0, 0.0]), r_min=FLAGS.r_min, gamma=FLAGS.gamma),
+            ks=[int(k) for k in ks],
+            lams=lams,
+            temperature=FLAGS.temperature,
+            seeds=seeds,
+            every=FLAGS.every,
+        )
+        _require_range(np.concatenate([evidence.before.ravel(), evidence.after.ravel()]), FLAGS.temperature)
         found = judge(evidence, find)
         said = report.of_loops(evidence, found, find, FLAGS.temperature, FLAGS.level)
         truth = {"k": evidence.k, "lam": evidence.lam, "seed": np.resize(seeds, len(evidence.k))}
+        write(out / "detection.txt", said + "\n")
         write(out / "detection.csv", report.csv(found, truth))
         (out / "figures").mkdir(exist_ok=True)
         report.draw_loops(out / "figures/detection.png", evidence, found, find, FLAGS.temperature, FLAGS.level)
     print(said)
-    print(f"results in {out}: detection.csv, figures/detection.png, and the loops of each K in k=*")
+    print(f"results in {out}: detection.csv, detection.txt, figures/detection.png, and the loops of each K in k=*")
 
 
 def judge(evidence: Evidence, find: list[str]) -> Detection:
