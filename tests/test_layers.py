@@ -20,6 +20,7 @@ OURS = {
     "figures": {"figures"},
     "theory": {"types", "theory"},
     "forecast": {"types", "theory", "forecast"},
+    "detection": {"types", "theory", "forecast.problem", "detection"},
     "curation": {"types", "data", "curation"},
     "preferences": {"types", "data", "curation", "loop", "models.trained", "preferences"},
     "alignment": {"types", "curation", "models.finite", "models.trained", "alignment"},

@@ -54,11 +54,11 @@ def pose(
     require("temperature", temperature, lambda t: t >= 0, "is not a temperature: take a number of at least 0")
     if real_reward is not None and (label is None) != (real_label is None):
         raise ValueError("one of label and real_label is given: the model and the real data need both or none")
-    rewards, labels = _row("reward", reward), _labels("label", label, np.shape(reward))
+    rewards, labels = row("reward", reward), _labels("label", label, np.shape(reward))
     n = rewards.shape[0]
     p_0 = p_ref = jnp.full(n, 1 / n, rewards.dtype)
     if real_reward is not None:
-        real = _row("real_reward", real_reward).astype(rewards.dtype)
+        real = row("real_reward", real_reward).astype(rewards.dtype)
         m = real.shape[0]
         rewards = jnp.concatenate([rewards, real])
         labels = jnp.concatenate([labels, _labels("real_label", real_label, real.shape)])
@@ -71,7 +71,7 @@ def pose(
         classes = int(labels.max()) + 1
     require("label", labels, lambda v: (v >= 0) & (v < classes), f"has a class outside 0..{classes - 1}")
     if reward_range is None:
-        reward_range = _range(rewards, temperature)
+        reward_range = bound(rewards, temperature)
     static = Static(real_reward is None, classes, generations, reward_range)
     return static, Problem(p_0, p_ref, rewards, labels, k, lam, temperature)
 
@@ -117,7 +117,8 @@ def entropy(share: Array) -> Array:
     return -jnp.sum(jax.scipy.special.xlogy(share, jnp.where(share > 0, share, 1.0)))
 
 
-def _row(name: str, values: Array) -> Array:
+def row(name: str, values: Array) -> Array:
+    """The finite rewards `[n]` of at least one sample, floating; `ValueError` says of `name` what is wrong."""
     if np.ndim(values) != 1 or np.shape(values)[0] == 0:
         raise ValueError(f"{name} of shape {np.shape(values)} is not a row of rewards: give one number a sample")
     require(name, values, np.isfinite, "has a value that is not finite: leave such samples out")
@@ -132,7 +133,7 @@ def _labels(name: str, label: Array | None, shape: tuple[int, ...]) -> Array:
     return label
 
 
-def _range(reward: Array, temperature: Array | float) -> float:
+def bound(reward: Array, temperature: Array | float) -> float:
     """A static bound on the range of rewards: a power of two, so that few programs compile."""
     if isinstance(reward, Tracer) or isinstance(temperature, Tracer):
         return 100.0

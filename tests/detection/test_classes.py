@@ -1,0 +1,66 @@
+"""What counts of classes tell, against the operator and whole simulations."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from curated_retraining import theory
+from curated_retraining.detection import class_rewards, least_k
+
+P = jnp.array([0.4, 0.3, 0.2, 0.1])
+REWARD = jnp.array([0.0, 0.5, 1.0, 2.0])
+
+
+def after(k, temperature=1.0):
+    return P * theory.k_way_ratio(P, REWARD, k, temperature=temperature)
+
+
+@pytest.fixture(scope="module")
+def counts():
+    """400 pairs of counts of 1,000 samples at K = 4."""
+    rng = np.random.default_rng(0)
+    shares = (np.asarray(p, float) / np.asarray(p, float).sum() for p in (P, after(4.0)))
+    return tuple(jnp.asarray(rng.multinomial(1000, p, 400)) for p in shares)
+
+
+@pytest.mark.parametrize("k", [2.0, 4.0, jnp.inf])
+def test_rewards_are_found_from_shares(k):
+    found = class_rewards(1e6 * P, 1e6 * after(k), k)
+    np.testing.assert_allclose(found.reward, REWARD - P @ REWARD, atol=1e-4)
+
+
+def test_errors_are_those_of_many_data_sets(counts):
+    """400 sets: a variance of 1 is known to 7 % (one σ), a mean of 0 to 0.05."""
+    found = jax.jit(jax.vmap(lambda before, after: class_rewards(before, after, 4.0)))(*counts)
+    score = (np.asarray(found.reward) - np.asarray(REWARD - P @ REWARD)) / np.asarray(found.error)
+    assert (np.abs(score.var(axis=0) - 1) < 4 * 0.07).all() and (np.abs(score.mean(axis=0)) < 4 * 0.05 + 0.05).all()
+
+
+def test_what_no_rewards_explain_is_no_number():
+    found = class_rewards(np.array([100, 100]), np.array([199, 1]), 2.0)
+    assert np.isnan(found.reward).all() and np.isnan(found.error).all()  # best of 2 makes 1/2 no more than 3/4
+
+
+def test_the_least_k_is_below_the_truth_and_comes_near_to_best_of_k(counts):
+    """400 sets at 90 % confidence: at most 40 + 4 · 6 are above; best-of-4 attains the bound as samples grow."""
+    assert (jax.vmap(least_k)(*counts) > 4).sum() <= 64
+    few, many = (least_k(n * P, n * after(4.0, temperature=0.0)) for n in (1e3, 1e6))
+    assert 1.5 < few < many < 4 and many > 3.8
+    assert least_k(1000 * P, 1000 * P) == 1
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: class_rewards(np.ones(2), np.ones(3), 2), r"shapes \(2,\) and \(3,\)"),
+        (lambda: class_rewards(np.array([1, 0]), np.ones(2), 2), "before=.* has a count below 1"),
+        (lambda: class_rewards(np.ones(2), np.ones(2), 1), "k=1 is not a group"),
+        (lambda: least_k(np.ones(2), np.zeros(2)), "after=.* counts no samples"),
+        (lambda: least_k(np.ones(2), np.array([1, -1])), "after=.* has a count below 0"),
+        (lambda: least_k(np.ones(2), np.ones(2), level=1.0), "level=1.0"),
+    ],
+)
+def test_mistakes_in_counts_are_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()

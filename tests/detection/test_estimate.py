@@ -1,0 +1,154 @@
+"""Detections in simulated loops, whose K, temperature and λ are known, and how often intervals hold them."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import curated_retraining as cr
+from curated_retraining import theory
+from curated_retraining.detection import detect
+
+SUPPORT = jnp.linspace(-2.0, 2.0, 41)
+NORMAL = jax.nn.softmax(-(SUPPORT**2) / 2)
+RANGE = 16.0  # of r / τ in all tests, so that programs are shared
+
+
+def draws(key, p, num):
+    return SUPPORT[cr.data.draw_index(key, cr.data.cumulative(p), num)]
+
+
+@partial(jax.jit, static_argnums=0)
+def detected(find, before, after, real, k, temperature, lam, level=0.9, fitted_to=jnp.inf):
+    """Detections in many data sets `[sets, n]`; `find` are the names of what is estimated."""
+
+    def of(one):
+        *samples, k, temperature, lam = one
+        given = {"k": k, "temperature": temperature, "lam": lam} | dict.fromkeys(find)
+        return detect(*samples, **given, level=level, fitted_to=fitted_to, reward_range=RANGE)
+
+    return jax.lax.map(of, (before, after, real, k, temperature, lam))
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def loops(k, num, lam, temperature, keys):
+    """Rewards of generations 1 and 2 and of real data, in loops of exact learners of a normal on a line."""
+
+    def of(cell):
+        lam, temperature, key = cell
+        loop_key, *sample_keys = jax.random.split(key, 4)
+        model, mixing = cr.finite(SUPPORT[:, None]), cr.with_real(lam)
+        curate = cr.k_way(k, cr.luce(temperature))
+        step = cr.retraining(model, reward=lambda x: x[:, 0], curate=curate, mixing=mixing, pool_size=k * num)
+        state = cr.start(loop_key, model, mixing, cr.Dataset(SUPPORT[:, None], NORMAL), slot=num)
+        first, _ = step(loop_key, state)
+        second, _ = step(loop_key, first)
+        each = zip(sample_keys, (first.model, second.model, NORMAL), strict=True)
+        return tuple(draws(key, p, num) for key, p in each)
+
+    return jax.lax.map(of, (lam, temperature, keys))
+
+
+def held(one, truth):
+    """Whether the interval holds the truth, but for float32."""
+    return (one.low <= truth * (1 + 1e-4)) & (truth * (1 - 1e-4) <= one.high)
+
+
+@pytest.mark.parametrize("find", [("k",), ("k", "lam")])
+def test_loops_are_seen_through(find):
+    """18 loops a case, 2,000 samples: intervals of 4 standard errors (a miss has odds of 6e-5 each)."""
+    lam, temperature = (grid.ravel() for grid in jnp.meshgrid(jnp.array([jnp.inf, 1.0, 0.5]), jnp.array([1.0, 0.5])))
+    parts = [loops(k, 2000, lam, temperature, jax.random.split(jax.random.key(k), 6)) for k in (2, 4, 8)]
+    samples = [jnp.concatenate(each) for each in zip(*parts, strict=True)]
+    k, lam, temperature = jnp.repeat(jnp.array([2.0, 4.0, 8.0]), 6), jnp.tile(lam, 3), jnp.tile(temperature, 3)
+    found = detected(find, *samples, k, temperature, lam, 0.99994, 2000.0)
+    assert held(found.k, k).all() and held(found.lam, lam).all() and held(found.temperature, temperature).all()
+    assert (found.misfit > 1e-4).all() and (found.p_value < 1e-3).all()
+    if find == ("k",):  # and they say something: one standard error is 4 to 20 % of K
+        error = jnp.log(found.k.high / found.k.low) / 8
+        assert (error[jnp.isinf(lam)] < 0.25).all() and (error > 0.01).all()
+        away = jnp.log(found.k.value / k)
+        assert (jnp.abs(away) < 4 * jnp.maximum(error, 0.02) + 0.1).all()
+
+
+@pytest.mark.parametrize("k", [1.0, 4.0])
+def test_intervals_and_p_values_are_as_often_wrong_as_they_say(k):
+    """200 pairs of 300 samples: a 90 % interval holds K in 180 ± 4.2; at K = 1 curation is seen in 20 ± 4.2."""
+
+    def pair(key):
+        first, second = jax.random.split(key)
+        return draws(first, NORMAL, 300), draws(second, NORMAL * theory.k_way_ratio(NORMAL, SUPPORT, k), 300)
+
+    before, after = jax.vmap(pair)(jax.random.split(jax.random.key(1), 200))
+    same = jnp.ones(200)
+    found = detected(("k",), before, after, before, same, same, jnp.inf * same)
+    inside, seen = int(held(found.k, k).sum()), int((found.p_value < 0.1).sum())
+    if k == 1:
+        assert seen < 20 + 3.5 * 4.3 and inside > 180 - 3.5 * 4.3  # an end of the range: held more often than it says
+    else:
+        assert abs(inside - 180) < 3.5 * 4.3 and seen == 200
+        assert abs(np.log(found.k.value / k).mean()) < 0.06  # 3.5 standard errors of a mean with sd 0.25
+    assert int((found.misfit < 0.1).sum()) < 20 + 3.5 * 4.3
+
+
+def test_both_are_known_only_where_rewards_spread_over_temperatures():
+    """K = 4: at a range of 8 τ, K and τ are found; at one of 0.8 τ, (1 − 1/K)/τ is, and K may be anything."""
+    temperature, keys = jnp.array([0.5, 5.0]), jax.random.split(jax.random.key(2), 2)
+
+    def after(temperature, key):
+        return draws(key, NORMAL * theory.k_way_ratio(NORMAL, SUPPORT, 4.0, temperature=temperature), 4000)
+
+    before = jax.vmap(lambda key: draws(key, NORMAL, 4000))(keys)
+    samples = before, jax.vmap(after)(temperature, jax.random.split(jax.random.key(3), 2)), before
+    found = detected(("k", "temperature"), *samples, jnp.ones(2), temperature, jnp.full(2, jnp.inf), 0.999)
+    assert held(found.k, 4.0).all() and held(found.temperature, temperature).all()
+    assert found.k.high[0] < 7 and found.k.low[0] > 2.5 and found.temperature.high[0] / found.temperature.low[0] < 2.5
+    assert found.k.high[1] == jnp.inf and found.k.low[1] < 1.3
+    strength = (1 - 1 / found.k.value) / found.temperature.value
+    np.testing.assert_allclose(strength, (1 - 1 / 4) / temperature, rtol=0.2)
+
+
+def test_best_of_k_is_seen_by_ranks_alone():
+    before = jax.vmap(lambda key: draws(key, NORMAL, 300))(jax.random.split(jax.random.key(4), 2))
+    best = before[:, :240].reshape(2, 60, 4).max(axis=-1)
+    before, after = before + 1e-3 * jnp.arange(300)[None], best  # no ties
+    sets = jnp.stack([before[0], jnp.exp(before[0])]), jnp.stack([after[0], jnp.exp(after[0])])
+    found = detected(("k",), *sets, sets[0], jnp.ones(2), jnp.zeros(2), jnp.full(2, jnp.inf), 0.9999)
+    assert held(found.k, 4.0).all() and (found.k.high < 9).all() and (found.temperature.value == 0).all()
+    for one in found.k:
+        np.testing.assert_allclose(one[0], one[1], rtol=1e-3)
+
+
+def test_a_change_that_no_choice_makes_is_a_misfit():
+    key = jax.random.key(5)
+    before = draws(key, NORMAL, 1000)[None]
+    after = jnp.where(jnp.arange(1000) % 2 == 0, 2.0, -2.0)[None]  # both ends grow
+    found = detected(("k",), before, after, before, jnp.ones(1), jnp.ones(1), jnp.full(1, jnp.inf))
+    assert found.misfit[0] < 1e-6
+
+
+SOME = np.array([0.0, 1.0, 2.0])
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: detect(np.zeros((2, 2)), SOME), r"before of shape \(2, 2\) is not a row"),
+        (lambda: detect(SOME, np.array([np.nan])), "after=.* not finite"),
+        (lambda: detect(SOME, SOME, np.zeros(0)), r"real of shape \(0,\)"),
+        (lambda: detect(np.ones(3), SOME), "before=.* is all the same"),
+        (lambda: detect(SOME, SOME, lam=None), "lam=None needs the rewards of real data"),
+        (lambda: detect(SOME, SOME, lam=1.0), "lam=1.0 needs the rewards of real data"),
+        (lambda: detect(SOME, SOME, SOME, lam=-1.0), "lam=-1.0 is not a ratio"),
+        (lambda: detect(SOME, SOME, k=0.5), "k=0.5 is not a group size"),
+        (lambda: detect(SOME, SOME, k=1.0, temperature=None), "k=1.0 leaves no choice"),
+        (lambda: detect(SOME, SOME, temperature=-1.0), "temperature=-1.0 is not a temperature"),
+        (lambda: detect(SOME, SOME, level=1.0), "level=1.0"),
+        (lambda: detect(SOME, SOME, fitted_to=0), "fitted_to=0"),
+    ],
+)
+def test_mistakes_are_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()

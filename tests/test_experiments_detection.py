@@ -1,0 +1,113 @@
+"""The detection as a user runs it: loops simulated or files read, a table and a figure, mistakes in one line."""
+
+import csv
+
+import numpy as np
+import pytest
+from absl import app, flags
+from absl.testing import flagsaver
+from PIL import Image
+
+from curated_retraining.driver import RunError
+from experiments.detection import run as detection
+
+RNG = np.random.default_rng(0)
+BEFORE = RNG.normal(size=400)
+REAL = RNG.normal(size=400)
+AFTER = np.concatenate([REAL[:200], RNG.normal(size=(200, 4)).max(axis=1)])  # best of 4, λ = 1
+
+
+@pytest.fixture(scope="module")
+def run():
+    """Calls the experiment in this process with these flags and returns what it raised, if anything."""
+    before = set(flags.FLAGS)
+    detection.define()
+
+    def call(*arguments):
+        with flagsaver.flagsaver():
+            try:
+                flags.FLAGS(["detection", *arguments])
+                detection.main()
+            except (flags.Error, app.UsageError, RunError) as error:
+                return str(error)
+
+    yield call
+    for name in set(flags.FLAGS) - before:
+        delattr(flags.FLAGS, name)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("files")
+    for name, values in (("a", BEFORE), ("b", AFTER), ("c", REAL)):
+        np.save(folder / f"{name}.npy", values)
+    return folder
+
+
+def read(path):
+    return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(path.open())]
+
+
+def whole(path):
+    with Image.open(path) as image:
+        image.load()
+
+
+def test_loops_are_played_judged_and_compared_with_the_truth(run, tmp_path, capsys):
+    """A mixture of Gaussians on the ring: 4 loops, whose 99.9 % intervals hold K but for odds of 1 in 250."""
+    out = tmp_path / "run"
+    small = ["--curated=1000", "--samples=500", "--generations=1", "--seeds=2", "--k=2", "--lam=inf,1", "--find=k"]
+    assert run(*small, "--level=0.999", f"--out={out}") is None
+    rows = read(out / "detection.csv")
+    assert [(row["k"], row["lam"], row["seed"]) for row in rows] == [
+        (2, lam, seed) for lam in (np.inf, 1) for seed in (0, 1)
+    ]
+    assert all(row["k_low"] <= 2 <= row["k_high"] and row["k_low"] <= row["k_found"] <= row["k_high"] for row in rows)
+    assert all(abs(row["lam_found"] - row["lam"]) < 1e-4 for row in rows if row["lam"] == 1)
+    said = capsys.readouterr().out
+    assert "2/2" in said and str(out) in said
+    whole(out / "figures/detection.png")
+    assert {"config.json", "metrics.csv", "checkpoints"} <= {path.name for path in (out / "k=2").iterdir()}
+    assert (
+        "reward_mean" in (out / "k=2/metrics.csv").read_text()
+        and "rewards_0" not in (out / "k=2/metrics.csv").read_text()
+    )
+    assert "holds a run with" in run(*small, "--level=0.9", f"--out={out}")
+
+
+def test_files_are_judged(run, files, tmp_path, capsys):
+    """400 rewards of each: half of those after are real, half the best of 4; intervals of 4 standard errors."""
+    inputs = [f"--before={files / 'a.npy'}", f"--after={files / 'b.npy'}", f"--real={files / 'c.npy'}"]
+    flags = [*inputs, "--temperature=0", "--level=0.9999", f"--out={tmp_path / 'run'}"]
+    assert run(*flags) is None
+    (row,) = read(tmp_path / "run/detection.csv")
+    assert (
+        row["k_low"] <= 4 <= row["k_high"] and row["lam_low"] <= 1 <= row["lam_high"] and row["temperature_found"] == 0
+    )
+    assert row["p_value"] < 1e-3 < row["misfit"]
+    said = capsys.readouterr().out
+    assert "rewards of 400 before, 400 after, 400 real" in said and "temperature = 0, as given" in said
+    whole(tmp_path / "run/figures/detection.png")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["--after={0}/b.npy"], "--after or --real is given without --before"),
+        (["--before={0}/a.npy"], "--before is given without --after"),
+        (["--before={0}/a.npy", "--after={0}/none.npy"], "none.npy cannot be read"),
+        (["--before={0}/a.npy", "--after={0}/b.npy", "--find=lam"], "λ needs real data"),
+        (["--before={0}/a.npy", "--after={0}/b.npy", "--lam=1"], "λ needs real data"),
+        (["--before={0}/a.npy", "--after={0}/b.npy", "--find=temperature"], "--k is not among --find"),
+        (["--before={0}/a.npy", "--after={0}/b.npy", "--temperature=1e-9"], "span more than 1000 times"),
+        (["--find=taste"], "takes one or more of k, temperature and lam"),
+        (["--k=2.5"], "--k=2.5: simulated groups"),
+        (["--samples=20000"], "--samples=20000 is over --curated=10000"),
+        (["--find=temperature", "--temperature=0"], "--temperature=0 is no temperature to be found"),
+        (["--level=1"], "takes a number between 0 and 1"),
+    ],
+)
+def test_mistakes_leave_nothing(run, files, tmp_path, given, message):
+    said = run(*(text.format(files) for text in given), f"--out={tmp_path / 'run'}")
+    assert said and message in said
+    assert not (tmp_path / "run").exists()
