@@ -10,7 +10,7 @@ import numpy as np
 from jax.tree_util import Partial
 
 import curated_retraining as cr
-from curated_retraining import metrics, sweep
+from curated_retraining import grids, metrics
 from curated_retraining.driver import drive
 from curated_retraining.types import Array, Generation, Model, Reward, Static
 
@@ -44,8 +44,8 @@ def play(
     """Drives the loops of every λ = #curated / #real with every seed, those of each K in `out/k=K`."""
     found = []
     for k in ks:
-        cells = sweep.grid({"lam": lams}, seeds)
-        begin, advance = sweep.programs(Partial(_make, Static((k, sizes)), reward, temperature), cells)
+        cells = grids.grid({"lam": lams}, seeds)
+        begin, advance = grids.programs(Partial(_make, Static((k, sizes)), reward, temperature), cells)
         folder = out / f"k={k}"
         history = drive(folder, settings, begin, advance, cells=cells, generations=sizes.generations, every=every)
         reward_of, real = history["rewards"][..., 0], history["real_rewards"][..., 0]
@@ -54,7 +54,7 @@ def play(
     return Evidence(*(np.concatenate(each) for each in zip(*found, strict=True)))
 
 
-def _make(static: Static, reward: Reward, temperature: float, lam: Array) -> sweep.Loop:
+def _make(static: Static, reward: Reward, temperature: float, lam: Array) -> grids.Loop:
     k, sizes = static.value
     first, later = (_model(sizes.model, steps) for steps in (FIRST, LATER))
     mixing = cr.with_real(lam)
@@ -71,7 +71,7 @@ def _make(static: Static, reward: Reward, temperature: float, lam: Array) -> swe
         data_key, start_key = jax.random.split(key)
         return cr.start(start_key, first, mixing, cr.ring(data_key, sizes.curated), slot=sizes.curated)
 
-    return sweep.Loop(start, step)
+    return grids.Loop(start, step)
 
 
 def _model(name: str, steps: int) -> Model:
