@@ -28,7 +28,7 @@ def curated_share(lam: ArrayLike) -> Array:
 def advance(operator: Operator, p: Array, k: Array | float, share: Array, p_ref: Array) -> Array:
     """(1 − η) p_ref + η p·H for η = `share`: one generation under any operator, `[s]`."""
     share = share.astype(p.dtype)
-    curated = jnp.where(p > 0, p * operator(p, k), 0.0)  # H may be infinite where there is no mass
+    curated = jnp.where(p == 0, 0.0, p * operator(p, k))  # H may be infinite where there is no mass; NaN stays NaN
     mixed = (1 - share) * p_ref + share * curated
     return mixed / mixed.sum()  # exact in theory; an error of mass would grow ηK-fold a generation
 

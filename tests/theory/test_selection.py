@@ -89,6 +89,16 @@ def test_a_course_of_the_k_way_ratio_is_the_trajectory(lam):
 
 
 @pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("lam", [1.0, np.inf])
+def test_a_course_that_is_lost_stays_lost(lam):
+    """Real data would hide it: without the curated share p_ref is what is left."""
+    p, r = jnp.asarray(P), jnp.asarray(R)
+    course = theory.course(lambda p: theory.threshold_ratio(p, r, 9.0), p, lam=lam, num=3)
+    np.testing.assert_array_equal(course[0], P)
+    assert np.isnan(course[1:]).all()
+
+
+@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("k", [2, 5, np.inf])
 def test_a_bonus_to_the_rare_stands_still_at_its_regularised_optimum(k):
     """r − c log P is the same for all at P ∝ e^{r/c}; the pure loop comes there from afar, for c below 2."""
