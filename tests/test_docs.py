@@ -58,7 +58,9 @@ def test_the_gallery_shows_every_experiment_with_its_command():
 
 
 def test_the_reference_has_every_module_with_public_functions():
-    shown = {name for page in ROOT.glob("docs/reference/*.md") for name in re.findall(r"^::: (\S+)", page.read_text(), re.M)}
+    shown = {
+        name for page in ROOT.glob("docs/reference/*.md") for name in re.findall(r"^::: (\S+)", page.read_text(), re.M)
+    }
     for path in (ROOT / "curated_retraining").rglob("*.py"):
         module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
         public = re.search(r"^(def|class) [a-zA-Z]", path.read_text(), re.M)

@@ -1,4 +1,4 @@
-"""Every block of code in the README and in docs/: Python is run, page by page, and commands are parsed by their flags."""
+"""Every block of code in the README and in docs/: Python is run, page by page, commands are parsed by their flags."""
 
 import importlib.util
 import re

@@ -1,13 +1,12 @@
 # %% [markdown]
 # # Forecast your own loop
 #
-# Before anything is retrained: from rewards and labels of samples of today's model, what will the loop do, and how much real data
-# does it take to keep what you care for? Here the model is a mixture of Gaussians, so that we can play the loop afterwards and
-# see how well it was foretold.
+# Before anything is retrained: from rewards and labels of samples of today's model, what will the loop do, and how
+# much real data does it take to keep what you care for? Here the model is a mixture of Gaussians, so that we can play
+# the loop afterwards and see how well it was foretold.
 
 # %%
 import jax
-import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -20,8 +19,8 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73")
 # %% [markdown]
 # ## What you need: samples, rewards, labels
 #
-# Three modes; people like what lies to the right. In your case the rewards come from a reward model or from choices, the labels
-# from a classifier.
+# Three modes; people like what lies to the right. In your case the rewards come from a reward model or from choices,
+# the labels from a classifier.
 
 # %%
 model, mixing = cr.gmm(components=3, steps=5), cr.with_real(LAM)
@@ -85,5 +84,5 @@ axis.legend(ncols=3, fontsize="small")
 print(f"mean absolute difference of shares {np.abs(played - course.share)[1:].mean():.4f}")
 
 # %% [markdown]
-# The bands are of the samples' randomness alone. What a learner adds is not in them; the page *Forecast your own loop* says how
-# much that was where it was measured, and where a forecast fails.
+# The bands are of the samples' randomness alone. What a learner adds is not in them; the page *Forecast your own
+# loop* says how much that was where it was measured, and where a forecast fails.

@@ -1,8 +1,9 @@
 # %% [markdown]
 # # What curation does to your model
 #
-# A model makes samples, people keep the ones they like, and the next model is trained on what was kept. We watch eight
-# generations of that on a ring of eight Gaussians, where everything that happens can be computed exactly as well.
+# A model makes samples, people keep the ones they like, and the next model is trained on what was kept. We watch
+# eight generations of that on a ring of eight Gaussians, where everything that happens can be computed exactly as
+# well.
 
 # %%
 import jax
@@ -18,9 +19,9 @@ LAMS = {"pure loop, λ = ∞": jnp.inf, "as much real data as curated, λ = 1": 
 BLUE, ORANGE = "#0072b2", "#d55e00"
 
 # %% [markdown]
-# People like what is within 1 of the point (2, 0): r(x) = −10 max(0, ‖x − (2, 0)‖ − 1). They see four samples at a time and take
-# one, in proportion to e^r. The model is a mixture of eight Gaussians, fitted by EM to what was taken: alone, or together with
-# real data.
+# People like what is within 1 of the point (2, 0): r(x) = −10 max(0, ‖x − (2, 0)‖ − 1). They see four samples at a
+# time and take one, in proportion to e^r. The model is a mixture of eight Gaussians, fitted by EM to what was taken:
+# alone, or together with real data.
 
 # %%
 reward = cr.distance(jnp.array([2.0, 0.0]), r_min=1.0, gamma=10.0)
@@ -62,8 +63,8 @@ for row, name in zip(axes, LAMS, strict=True):
 #
 # ## How fast, and what a perfect learner would do
 #
-# `theory` needs no sampling: it takes a distribution and the reward of each of its points. Here the points are 20,000 draws of
-# the ring.
+# `theory` needs no sampling: it takes a distribution and the reward of each of its points. Here the points are 20,000
+# draws of the ring.
 
 # %%
 points = cr.ring(jax.random.key(1), 20_000).x
@@ -86,8 +87,8 @@ axis.set(xlabel="generation", ylabel="mass of what is liked best", ylim=(0, 1.02
 axis.legend()
 
 # %% [markdown]
-# The mass of what is liked best never falls: curation optimises the reward, though nobody computes a gradient of it. The price
-# is everything else.
+# The mass of what is liked best never falls: curation optimises the reward, though nobody computes a gradient of it.
+# The price is everything else.
 #
 # ## What is lost
 
@@ -97,8 +98,8 @@ for name, share, entropy in zip(LAMS, measured["share"], measured["entropy"], st
     print(f"    entropy {entropy[0]:.2f} → {entropy[-1]:.2f} nats of {np.log(8):.2f}")
 
 # %% [markdown]
-# How much real data is enough? For every reward, λ < 1 / (K − 1) keeps the model within −log(1 − λ(K − 1)) nats of the real
-# data:
+# How much real data is enough? For every reward, λ < 1 / (K − 1) keeps the model within −log(1 − λ(K − 1)) nats of
+# the real data:
 
 # %%
 for lam in (0.1, 0.2, 0.3):
