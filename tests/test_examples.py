@@ -51,6 +51,7 @@ def test_a_notebook_runs(script, tmp_path, monkeypatch):
     names["plt"].close("all")
 
 
+@pytest.mark.filterwarnings("ignore:.*found in sys.modules")  # other tests import the experiments
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c[0].startswith("experiments.")], ids=" ".join)
 def test_a_command_is_one_that_its_experiment_takes(command, monkeypatch):
     """Up to where it would run: the flags are defined by the script itself, parsed and validated."""
@@ -76,6 +77,7 @@ def test_the_module_of_a_command_is_there(module):
     assert importlib.util.find_spec(module)
 
 
+@pytest.mark.filterwarnings("ignore:.*found in sys.modules")
 def test_a_wrong_flag_or_value_in_a_command_would_be_seen(monkeypatch):
     for wrong in ("--gama=3", "--lam=-1", "stray"):
         with pytest.raises((flags.Error, AssertionError)):
