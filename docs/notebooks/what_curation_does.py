@@ -67,22 +67,23 @@ for row, name in zip(axes, LAMS, strict=True):
 # draws of the ring.
 
 # %%
-points = cr.ring(jax.random.key(1), 20_000).x
-p_0, r = jnp.full(len(points), 1 / len(points)), reward(points)
-top = (r >= 0).astype(float)
+r = reward(cr.ring(jax.random.key(1), 20_000).x)
+p_0 = jnp.full(len(r), 1 / len(r))
 
 
 @jax.jit
-def exact(lam):
+def exact(lam, p_0, r):
     """The mass of the best level in generations 0 to 8, by a perfect learner."""
+    top = (r >= 0).astype(float)
     return theory.trajectory(p_0, r, k=K, lam=lam, num=GENERATIONS, observe=lambda p: p @ top)
 
 
 figure, axis = plt.subplots(figsize=(6, 4), constrained_layout=True)
 for (name, lam), mass, colour in zip(LAMS.items(), measured["top_mass"], (BLUE, ORANGE), strict=True):
+    foretold = exact(lam, p_0, r)
     axis.plot(mass, color=colour, marker="o", label=f"{name}: measured")
-    axis.plot(exact(lam), color=colour, linestyle="--", label="exact")
-    print(f"{name}: largest difference {np.abs(mass - exact(lam)).max():.3f}")
+    axis.plot(foretold, color=colour, linestyle="--", label="exact")
+    print(f"{name}: largest difference {np.abs(mass - foretold).max():.3f}")
 axis.set(xlabel="generation", ylabel="mass of what is liked best", ylim=(0, 1.02))
 axis.legend()
 
