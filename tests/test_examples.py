@@ -1,4 +1,7 @@
-"""Every block of code in the README and in docs/: Python is run, page by page, commands are parsed by their flags."""
+"""Every block of code in the README and in docs/: Python is run, page by page, commands are parsed by their flags.
+
+Notebooks are run by the site's build.
+"""
 
 import importlib.util
 import re
@@ -41,14 +44,6 @@ def test_the_python_blocks_of_a_page_run_one_after_another(page, tmp_path, monke
     with jax.debug_key_reuse(False), jax.numpy_rank_promotion("allow"):
         for block in blocks(page, "python"):
             exec(compile(block, page, "exec"), names)
-
-
-@pytest.mark.parametrize("script", sorted(ROOT.glob("docs/notebooks/*.py")), ids=lambda path: path.stem)
-def test_a_notebook_runs(script, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    with jax.debug_key_reuse(False), jax.numpy_rank_promotion("allow"):
-        names = runpy.run_path(str(script))
-    names["plt"].close("all")
 
 
 @pytest.mark.filterwarnings("ignore:.*found in sys.modules")  # other tests import the experiments
