@@ -1,0 +1,50 @@
+"""The site's notebooks: scripts in percent format, executed at each build, shown with what they print and draw."""
+
+import base64
+from pathlib import Path
+
+import jupytext
+import nbformat
+from mkdocs.structure.files import File, Files
+from nbclient import NotebookClient
+
+ROOT = Path(__file__).parent
+
+
+def on_files(files: Files, config) -> Files:
+    """Adds a page, its pictures and an executed `.ipynb` for each script in `docs/notebooks`."""
+    for script in sorted((ROOT / "notebooks").glob("*.py")):
+        notebook, name = executed(script), f"notebooks/{script.stem}"
+        page, pictures = as_markdown(notebook, script.stem)
+        files.append(File.generated(config, f"{name}.md", content=page))
+        files.append(File.generated(config, f"{name}.ipynb", content=nbformat.writes(notebook)))
+        for picture, content in pictures.items():
+            files.append(File.generated(config, f"notebooks/{picture}", content=content))
+    return files
+
+
+def executed(script: Path) -> nbformat.NotebookNode:
+    """The notebook of a script, run from its first cell to its last; a cell that raises stops the build."""
+    notebook = jupytext.read(script)
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    NotebookClient(notebook, timeout=None, kernel_name="python3", resources={"metadata": {"path": str(ROOT)}}).execute()
+    return notebook
+
+
+def as_markdown(notebook: nbformat.NotebookNode, name: str) -> tuple[str, dict[str, bytes]]:
+    """The page, and its pictures by file name."""
+    parts, pictures = [], {}
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            parts.append(cell.source)
+            continue
+        parts.append(f"```python\n{cell.source}\n```")
+        for output in cell.outputs:
+            if output.output_type == "stream" and output.name == "stdout":
+                parts.append(f"```text\n{output.text.rstrip()}\n```")
+            elif image := output.get("data", {}).get("image/png"):
+                picture = f"{name}-{len(pictures) + 1}.png"
+                pictures[picture] = base64.b64decode(image)
+                parts.append(f"![Figure {len(pictures)} of this notebook]({picture})")
+    parts.insert(1, f"[This notebook, executed]({name}.ipynb), is made of `docs/notebooks/{name}.py` at each build.")
+    return "\n\n".join(parts) + "\n", pictures
