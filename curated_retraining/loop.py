@@ -50,22 +50,14 @@ def retraining(
     """
     if pool_size < 1:
         raise ValueError(f"pool_size={pool_size} is not a number of samples: take 1 or more")
-    preference = lift_all(reward if isinstance(reward, Preference) else constant(reward))
-    parts = (
-        model._replace(fit=_named("fit", model.fit), sample=_named("sampler", model.sample)),
-        preference._replace(
-            reward=_named("reward", preference.reward), update=_named("preference's update", preference.update)
-        ),
-        _named("curator", curate),
-        mixing._replace(mix=_named("mixing", mixing.mix)),
-    )
-    model, preference, curate, mixing = parts
+    preference = reward if isinstance(reward, Preference) else constant(reward)
+    update = _named("preference's update", preference.update)
     return Partial(
         _generation,
-        lift_all(model),
-        preference,
-        curate,
-        lift_all(mixing),
+        lift_all(model._replace(sample=_named("sampler", model.sample), fit=_named("fit", model.fit))),
+        lift_all(preference._replace(reward=_named("reward", preference.reward), update=update)),
+        _named("curator", curate),
+        lift_all(mixing._replace(mix=_named("mixing", mixing.mix))),
         Static(pool_size),
         _named("metrics", metrics),
     )

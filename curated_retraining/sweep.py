@@ -55,8 +55,9 @@ def sweep(
         static: names of axes that are no data.
         batch: cells that are vmapped, the rest follow one another; None takes what a generation of the first
             combination shows to be fastest here, of 1, 8 and 64. Numbers differ by rounding from one batch to another.
-        folder: keeps a checkpoint every `every` generations, the newest `keep` or all of them, a run's folder for each combination of static values, and
-            all numbers in one `metrics.csv`; the same call again goes on where it was, with the batch it began with.
+        folder: keeps a checkpoint every `every` generations, the newest `keep` or all of them, a run's folder for each
+            combination of static values, and all numbers in one `metrics.csv`; the same call again goes on where it
+            was, with the batch it began with.
         settings: what else the results depend on; a folder with others is refused.
 
     Raises:

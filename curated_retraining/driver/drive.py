@@ -1,5 +1,6 @@
 """A run from its beginning, or from where it was left, to its end."""
 
+import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -68,23 +69,30 @@ def drive(
             write(folder / "metrics.csv", table(history, cells))
             return history
         options = {"cells": cells, "generations": generations, "unit": unit}
-        pending, shown = [], 0
-        for generation, state, row in advanced(begin, advance, state=last, done=len(rows), **options):
-            rows.append(row)
-            pending.append(row)
-            signal = stopped()
-            final = generation == generations or signal
-            if (generation + 1) % every == 0 or final:
-                require_ours()
-                place, pending = histories.append(path, place, pending), []
-                checkpoints.save(manager, generation, state, place)
-                if final or len(rows) >= BEHIND * shown:
-                    write(folder / "metrics.csv", table(_joined(rows), cells))
-                    shown = len(rows)
-            if signal and generation < generations:
-                raise RunError(
-                    f"stopped by {signal.name} after {unit} {generation}: the same command goes on from there"
-                )
+        saved, shown = len(rows), 0
+        try:
+            for generation, state, row in advanced(begin, advance, state=last, done=saved, **options):
+                rows.append(row)
+                signal = stopped()
+                final = generation == generations or signal
+                if (generation + 1) % every == 0 or final:
+                    require_ours()
+                    place = histories.append(path, place, rows[saved:])
+                    checkpoints.save(manager, generation, state, place)
+                    saved = len(rows)
+                    if final or saved >= BEHIND * shown:
+                        write(folder / "metrics.csv", table(_joined(rows), cells))
+                        shown = saved
+                if signal and generation < generations:
+                    raise RunError(
+                        f"stopped by {signal.name} after {unit} {generation}: the same command goes on from there"
+                    )
+        except RunError:
+            if saved > shown:
+                with contextlib.suppress(RunError):  # the first error is the one to tell
+                    require_ours()
+                    write(folder / "metrics.csv", table(_joined(rows[:saved]), cells))
+            raise
         return _joined(rows)
 
 

@@ -1,4 +1,4 @@
-"""The history of a run on disk: one file that only grows, a record a generation, each with a digest of all before it."""
+"""The history of a run on disk: one file that only grows by records, each with a digest of all before it."""
 
 import hashlib
 import json

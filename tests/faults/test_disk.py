@@ -21,16 +21,12 @@ CELLS = [{"seed": 0}, {"seed": 1}]
 
 
 def begin(size):
-    return jax.random.normal(jax.random.key(0), (2, size))
+    return {"x": jax.random.normal(jax.random.key(0), (2, size))}
 
 
 def advance(wide, state):
-    state = jnp.sin(state) + 1
-    return state, {
-        "reward_mean": state[:, 0],
-        "share": state[:, :3],
-        "pool": jnp.tile(state[:, :1], (1, wide.shape[0])),
-    }
+    x = jnp.sin(state["x"]) + 1
+    return {"x": x}, {"reward_mean": x[:, 0], "share": x[:, :3], "pool": jnp.tile(x[:, :1], (1, wide.shape[0]))}
 
 
 def go(folder, generations=3, size=4, wide=1, **options):
@@ -187,7 +183,7 @@ def test_a_full_disk(tmp_path):
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk], capture_output=True).returncode:
         pytest.skip("no file system can be mounted here")
     try:
-        with pytest.raises(RunError, match="cannot be written.*make room"):
+        with pytest.raises(RunError, match=r"cannot be written.*make room"):
             go(disk / "run", generations=20, size=20_000)
         held = max(int(path.name) for path in (disk / "run/checkpoints").iterdir() if path.name.isdigit())
         assert 0 <= held < 20

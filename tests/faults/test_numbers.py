@@ -181,7 +181,7 @@ def test_the_ends_of_lambda():
     "model", [cr.gaussian(), cr.gmm(2, steps=2), cr.kde(0.1, size=8), cr.standardised(cr.gaussian())]
 )
 def test_a_collapsed_pool_is_fitted_by_what_is_left(model):
-    """All points equal: a model of a spread of its own, the ridge's 0.01 or the bandwidth's 0.1 at most, around them."""
+    """All points equal: samples lie around them, with the ridge's sd of 0.01 or the bandwidth's of 0.1 at most."""
 
     @jax.jit
     def drawn(key, x):

@@ -67,9 +67,9 @@ def test_bytes_a_generation_do_not_grow(tmp_path):
     """A checkpoint holds a state alone, and the history grows by one record."""
 
     def advance(state):
-        return state, {"reward_mean": state}
+        return state, {"reward_mean": state["x"]}
 
-    drive(tmp_path, {}, Partial(lambda: jnp.zeros(1)), Partial(advance), cells=[{}], generations=23, keep=2)
+    drive(tmp_path, {}, Partial(lambda: {"x": jnp.zeros(1)}), Partial(advance), cells=[{}], generations=23, keep=2)
     sizes = [
         sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
         for folder in sorted((tmp_path / "checkpoints").iterdir())

@@ -92,7 +92,7 @@ def test_a_reward_that_asks_for_values_is_named(reward):
 def test_a_reward_that_keeps_what_it_saw_is_named():
     LEFT.clear()
     traced(step(remembers))
-    with pytest.raises(ValueError, match="the reward remembers asks for values .*keep nothing"):
+    with pytest.raises(ValueError, match=r"the reward remembers asks for values .*keep nothing"):
         traced(step(remembers))
 
 
