@@ -131,8 +131,8 @@ def _traced(part: Static, function, *args):
         return function(*args)
     except _ASKED as error:
         raise ValueError(
-            f"the {part.value} {_name(function)} asks for values while it is traced: take jnp.where for `if`, jnp for "
-            f"np, and keep nothing from one call to the next ({str(error).splitlines()[0]})"
+            f"the {part.value} {_name(function)} asks for values while it is traced: take jnp.where for `if` and "
+            f"jnp for np ({str(error).splitlines()[0]})"
         ) from error
 
 
@@ -141,7 +141,6 @@ _ASKED = (
     jax.errors.TracerArrayConversionError,  # np
     jax.errors.TracerIntegerConversionError,  # an index of a list
     jax.errors.NonConcreteBooleanIndexError,  # x[x > 0]
-    jax.errors.UnexpectedTracerError,  # what an earlier call left in a global
 )
 
 

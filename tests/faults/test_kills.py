@@ -22,25 +22,23 @@ KILLS = int(os.environ.get("KILLS", "200"))
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """The folder of a run that nothing disturbs, and how often it uses a file there and how long it computes."""
+    """The folder of a run that nothing disturbs; it compiles, for all that come."""
     out = tmp_path_factory.mktemp("faults") / "whole"
-    assert processes.run(out) == 0, processes.told(out)  # compiles, for all that come
-    shutil.rmtree(out)
     assert processes.run(out) == 0, processes.told(out)
-    return out, processes.measured(out)
+    return out
 
 
 def test_killed_while_it_compiles_saves_and_draws_a_run_ends_with_the_same_bytes(whole):
-    out = whole[0].with_name("killed")
+    out = whole.with_name("killed")
     for die_at in ((".config.json", 2), ("checkpoints/1", 2), ("metrics.csv", 2), ("curves.png", 1)):
         assert processes.run(out, die_at=die_at) == -9
-        assert_nothing_is_half(out, whole[0])
+        assert_nothing_is_half(out, whole)
     assert processes.run(out) == 0, processes.told(out)
-    assert_same(out, whole[0])
+    assert_same(out, whole)
 
 
 def test_a_second_process_is_refused_and_a_first_that_is_told_to_stop_keeps_its_generation(whole):
-    out = whole[0].with_name("stopped")
+    out = whole.with_name("stopped")
     for kind in (signal.SIGTERM, signal.SIGINT):
         first = processes.started(out)
         wait_for(out / "config.json", first)
@@ -54,25 +52,29 @@ def test_a_second_process_is_refused_and_a_first_that_is_told_to_stop_keeps_its_
         first.join()
         assert first.exitcode in (0, 1)  # 0 where it had come to its last generation
     assert processes.run(out) == 0, processes.told(out)
-    assert_same(out, whole[0])
+    assert_same(out, whole)
 
 
 @pytest.mark.long
-def test_hundreds_of_kills_at_random_moments(whole):
+@pytest.mark.parametrize("play", [processes.of_gmm, processes.small])
+def test_hundreds_of_kills_at_random_moments(tmp_path, play):
     """Half of them after a random time of computing, half before a random use of a file."""
-    rng, moments, runs = random.Random(0), Counter(), 0
-    out, seconds, uses = whole[0].with_name("often"), whole[1]["seconds"], int(whole[1]["uses"])
+    rng, moments, runs, whole, out = random.Random(0), Counter(), 0, tmp_path / "whole", tmp_path / "often"
+    for _ in range(2):  # the second finds all programs compiled
+        shutil.rmtree(whole, ignore_errors=True)
+        assert processes.run(whole, play=play) == 0, processes.told(whole)
+    seconds, uses = processes.measured(whole)
     for kill in range(KILLS):
         if kill % 2:
-            code = processes.killed_after(out, rng.uniform(0, seconds))
+            code = processes.killed_after(out, rng.uniform(0, seconds), play=play)
         else:
-            code = processes.run(out, die_at=("", rng.randint(1, uses)))
+            code = processes.run(out, play=play, die_at=("", rng.randint(1, uses)))
         assert code in (0, -9), processes.told(out)
         moments[moment(out) if code else "none: it had ended"] += 1
-        assert_nothing_is_half(out, whole[0])
+        assert_nothing_is_half(out, whole)
         if code == 0 or kill == KILLS - 1:
-            assert processes.run(out) == 0, processes.told(out)
-            assert_same(out, whole[0])
+            assert processes.run(out, play=play) == 0, processes.told(out)
+            assert_same(out, whole)
             shutil.rmtree(out)
             runs += 1
     print(f"{KILLS} kills of {runs} runs: {dict(moments)}")
