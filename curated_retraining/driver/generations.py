@@ -12,7 +12,7 @@ from jax.tree_util import Partial
 from tqdm import tqdm
 
 from curated_retraining.driver.folders import RunError
-from curated_retraining.types import Array, LoopState, State
+from curated_retraining.types import Array, State
 
 History = dict[str, np.ndarray]  # [generations, cells, ...]
 Cells = Sequence[Mapping[str, Any]]
@@ -79,8 +79,7 @@ def _require_finite(name: str, values: np.ndarray, when: str, cells: Cells) -> N
 
 def _require_finite_state(state: State, when: str, cells: Cells) -> None:
     """The same of the parts of a state, by a program of its own: that of a generation keeps its bits."""
-    seen = state._replace(memory=()) if isinstance(state, LoopState) else state
-    leaves = [(path, leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(seen) if _is_inexact(leaf)]
+    leaves = [(path, leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(state) if _is_looked_at(path, leaf)]
     for (path, leaf), finite in zip(leaves, np.asarray(_all_finite([leaf for _, leaf in leaves])), strict=True):
         if not finite:
             values, told = np.asarray(leaf), cells
@@ -89,8 +88,9 @@ def _require_finite_state(state: State, when: str, cells: Cells) -> None:
             _require_finite("the state's " + jax.tree_util.keystr(path).lstrip("."), values, when, told)
 
 
-def _is_inexact(leaf: Any) -> bool:
-    return jnp.issubdtype(leaf.dtype, jnp.inexact)
+def _is_looked_at(path: tuple[Any, ...], leaf: Any) -> bool:
+    remembered = any(getattr(key, "name", None) == "memory" for key in path)
+    return jnp.issubdtype(leaf.dtype, jnp.inexact) and not remembered
 
 
 @jax.jit

@@ -5,6 +5,7 @@ import os
 import resource
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -98,7 +99,7 @@ def test_a_folder_that_is_taken_away_is_told_and_nothing_is_written_in_its_place
 
     with monkeypatch.context() as patched:
         patched.setattr(checkpoints, "save", saved_once)
-        patched.setattr("curated_retraining.driver.drive.write", lambda *args: None)
+        patched.setattr(sys.modules[drive.__module__], "write", lambda *args: None)
         with pytest.raises(RunError, match="was removed or replaced while the run went on"):
             go(folder)
     assert [path.name for path in folder.rglob("*")] == ([".lock"] if again else [])
