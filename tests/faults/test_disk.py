@@ -187,7 +187,9 @@ def test_a_full_disk(tmp_path):
         with pytest.raises(RunError, match=r"cannot be written.*make room"):
             go(disk / "run", generations=20, size=20_000)
         held = max(int(path.name) for path in (disk / "run/checkpoints").iterdir() if path.name.isdigit())
-        assert 0 <= held < 20
+        assert 1 <= held < 20
+        for generation in range(held):
+            shutil.rmtree(disk / f"run/checkpoints/{generation}")
         np.testing.assert_equal(
             go(disk / "run", generations=20, size=20_000, keep=1), go(tmp_path / "whole", generations=20, size=20_000)
         )

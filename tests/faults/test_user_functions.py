@@ -93,11 +93,11 @@ def test_a_reward_that_asks_for_values_is_named(reward):
 
 
 def test_a_reward_that_keeps_what_it_saw_is_named():
-    """By JAX itself, where the program is made."""
+    """By JAX itself, where the program is called."""
     LEFT.clear()
     traced(step(remembers))
     with pytest.raises(jax.errors.UnexpectedTracerError, match="remembers"):
-        jax.jit(step(remembers)).lower(jax.random.key(1), state())
+        jax.jit(step(remembers))(jax.random.key(1), state())
 
 
 @pytest.mark.parametrize("reward", [returns_nothing, returns_a_list, one_number, one_short, a_column])
