@@ -55,11 +55,10 @@ def checked_labels(path: str | Path, label: np.ndarray, names: tuple[str, ...]) 
     """
     if label.min() < 0 or label.max() >= len(names):
         raise ValueError(f"{path}: labels run from {label.min()} to {label.max()}: take 0 to {len(names) - 1}")
-    label = label.astype(np.int32)
     absent = np.flatnonzero(np.bincount(label, minlength=len(names)) == 0)
     if absent.size:
         raise ValueError(f"{path}: no image has the label {absent[0]}: number the classes from 0 without a gap")
-    return label
+    return label.astype(np.int32)
 
 
 def _rows(images: Images, kept: np.ndarray) -> Images:

@@ -44,7 +44,9 @@ def advanced(
         program = compiling.result()
     for generation in tqdm(range(done, generations + 1), initial=done, total=generations + 1, unit=unit):
         state, report = program(advance, state)
-        row = {name: np.asarray(value)[None] for name, value in report.items()}
+        row = {
+            name: np.array(value)[None] for name, value in report.items()
+        }  # copies: a view holds the device's buffer
         for name, values in row.items():
             _require_finite(name, values[0], f"in generation {generation}", cells)
         _require_finite_state(state, f"after generation {generation}", cells)

@@ -168,6 +168,22 @@ def test_files_of_rewards_and_labels(where, flagged, content, part):
     assert not (where / "harmed").exists()
 
 
+@pytest.mark.parametrize(
+    ("kind", "data", "part"),
+    [
+        ("npz", _zipped(x="no array", label="neither"), ":label"),  # NumPy gives its bytes
+        ("npy", _npy(np.arange(5.0)).replace(b"(5,), }", b"(5,),  "), ""),  # the error is of Python's tokenizer
+        ("npy", _npy(np.arange(5.0)).replace(b"(5,), }", b"(9" + 4 * b"9" + b",)}"), ""),
+        ("npy", _npy(np.array([Harmful()], object)), ""),
+    ],
+)
+def test_files_that_numpy_reads_otherwise(where, kind, data, part):
+    (where / f"given.{kind}").write_bytes(data)
+    with pytest.raises(app.UsageError, match=r"given\."):
+        arrays.rewards(f"given.{kind}{part}")
+    assert not (where / "harmed").exists()
+
+
 @fuzzed(st.text(max_size=20))
 def test_names_of_files(where, flagged, spec):
     for name in (f"given-not-there-{spec}", f"given-not-there-{spec}.npy", f"given-not-there.csv:{spec}"):
@@ -221,6 +237,16 @@ def test_files_of_images(where, flagged, content):
             assert images.x.dtype == np.float32 and images.x.min() >= -1 and images.x.max() <= 1
             assert images.label.max() < len(images.names) and images.label.min() >= 0
     assert not (where / "harmed").exists()
+
+
+def test_images_with_labels_of_any_whole_numbers(where):
+    x = np.linspace(-1, 1, 48, dtype=np.float32).reshape(12, 2, 2, 1)
+    for dtype in (np.uint64, np.int8, np.uint32):
+        (where / "given.npz").write_bytes(_npz(x=x, label=np.array([0, 1] * 6, dtype)))
+        assert datasets.npz("given.npz").train.label.tolist() == [0, 1] * 5
+    (where / "given.npz").write_bytes(_zipped(x="no array", label="neither"))
+    with pytest.raises(ValueError, match=r"given\.npz: x has the shape \(\)"):
+        datasets.npz("given.npz")
 
 
 @fuzzed(st.one_of(broken(), st.sampled_from([("pth", pickle.dumps(Harmful())), ("pth", pickle.dumps({"a": 1}))])))
