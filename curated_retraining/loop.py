@@ -146,7 +146,7 @@ _ASKED = (
 
 def _checked(name: Any, reward: Any, pool: Array) -> Array:
     n = pool.shape[0]
-    shape = jnp.shape(reward) if hasattr(reward, "shape") else ()  # a list or None is no array
+    shape = tuple(getattr(reward, "shape", ()))  # a list or None is no array
     if len(shape) not in (1, 2) or shape[0] != n:
         raise ValueError(
             f"the reward {_name(name)} returned the shape {shape} for {n} points: "
