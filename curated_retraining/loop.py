@@ -1,7 +1,7 @@
 """The loop: one generation as a pure function, and its scan."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -146,7 +146,7 @@ _ASKED = (
 
 def _checked(name: Any, reward: Any, pool: Array) -> Array:
     n = pool.shape[0]
-    shape = tuple(getattr(reward, "shape", ()))  # a list or None is no array
+    shape = cast(tuple[int, ...], getattr(reward, "shape", ()))  # a list or None is no array
     if len(shape) not in (1, 2) or shape[0] != n:
         raise ValueError(
             f"the reward {_name(name)} returned the shape {shape} for {n} points: "
