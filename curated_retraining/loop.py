@@ -1,7 +1,7 @@
 """The loop: one generation as a pure function, and its scan."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -46,13 +46,21 @@ def retraining(
     describes the model that drew the pool: the first is of generation 0, before any retraining.
 
     Raises:
-        ValueError: when traced, where a reward returns another shape than `[n]` or `[n, annotators]`.
+        ValueError: when traced, where a reward returns another shape than `[n]` or `[n, annotators]`, or a function
+            asks for the values of what is being traced, as `if` does; either names the function.
     """
     if pool_size < 1:
         raise ValueError(f"pool_size={pool_size} is not a number of samples: take 1 or more")
-    preference = lift_all(reward if isinstance(reward, Preference) else constant(reward))
+    preference = reward if isinstance(reward, Preference) else constant(reward)
+    update = _named("preference's update", preference.update)
     return Partial(
-        _generation, lift_all(model), preference, lift(curate), lift_all(mixing), Static(pool_size), lift(metrics)
+        _generation,
+        lift_all(model._replace(sample=_named("sampler", model.sample), fit=_named("fit", model.fit))),
+        lift_all(preference._replace(reward=_named("reward", preference.reward), update=update)),
+        _named("curator", curate),
+        lift_all(mixing._replace(mix=_named("mixing", mixing.mix))),
+        Static(pool_size),
+        _named("metrics", metrics),
     )
 
 
@@ -94,12 +102,13 @@ def constant(reward: Reward) -> Preference:
     return Preference(lift(_nothing), Partial(_fixed_reward, lift(reward)), lift(_unchanged))
 
 
-def checked(name: Any, reward: Array, pool: Array) -> Array:
+def checked(name: Any, reward: Any, pool: Array) -> Array:
     """The `reward` of a pool `[n, *event]` where it has a number a point, or one column an annotator."""
     n = pool.shape[0]
-    if jnp.ndim(reward) not in (1, 2) or reward.shape[0] != n:
+    shape = cast(tuple[int, ...], getattr(reward, "shape", ()))  # a list or None is no array
+    if len(shape) not in (1, 2) or shape[0] != n:
         raise ValueError(
-            f"the reward {_name(name)} returned the shape {jnp.shape(reward)} for {n} points: "
+            f"the reward {_name(name)} returned the shape {shape} for {n} points: "
             f"return one number a point, [{n}], or one column an annotator, [{n}, annotators]"
         )
     return reward
@@ -139,6 +148,29 @@ def _fixed_reward(reward, state, x):
 def _unchanged(key, state, record):
     del key, record
     return state
+
+
+def _named(part: str, function: Callable) -> Partial:
+    """`function`, whose questions about traced values become an error that names it."""
+    return Partial(_traced, Static(part), lift(function))
+
+
+def _traced(part: Static, function, *args):
+    try:
+        return function(*args)
+    except _ASKED as error:
+        raise ValueError(
+            f"the {part.value} {_name(function)} asks for values while it is traced: take jnp.where for `if` and "
+            f"jnp for np ({str(error).splitlines()[0]})"
+        ) from error
+
+
+_ASKED = (
+    jax.errors.ConcretizationTypeError,  # `if`, `while`, float()
+    jax.errors.TracerArrayConversionError,  # np
+    jax.errors.TracerIntegerConversionError,  # an index of a list
+    jax.errors.NonConcreteBooleanIndexError,  # x[x > 0]
+)
 
 
 def _name(function: Any) -> str:

@@ -40,6 +40,7 @@ def sweep(
     folder: str | os.PathLike | None = None,
     settings: Mapping[str, Any] | None = None,
     every: int = 1,
+    keep: int | None = None,
 ) -> Sweep:
     """Plays the loops of `make` at every combination of the values of `axes` with every seed.
 
@@ -54,8 +55,9 @@ def sweep(
         static: names of axes that are no data.
         batch: cells that are vmapped, the rest follow one another; None takes what a generation of the first
             combination shows to be fastest here, of 1, 8 and 64. Numbers differ by rounding from one batch to another.
-        folder: keeps a checkpoint every `every` generations, a run's folder for each combination of static values, and
-            all numbers in one `metrics.csv`; the same call again goes on where it was, with the batch it began with.
+        folder: keeps a checkpoint every `every` generations, the newest `keep` or all of them, a run's folder for each
+            combination of static values, and all numbers in one `metrics.csv`; the same call again goes on where it
+            was, with the batch it began with.
         settings: what else the results depend on; a folder with others is refused.
 
     Raises:
@@ -80,7 +82,8 @@ def sweep(
         else:
             own = kept / ",".join(f"{name}={cell[name]}" for name in static)
             told = {"axes": data, "seeds": axes["seed"], "batch": batch} | dict(settings or {})
-            histories.append(driver.drive(own, told, begin, advance, cells=cells, generations=generations, every=every))
+            options = {"cells": cells, "generations": generations, "every": every, "keep": keep}
+            histories.append(driver.drive(own, told, begin, advance, **options))
     if kept is not None and static:
         rows = [{name: {**one, **other}[name] for name in axes} for one in fixed for other in cells]
         joined = {name: np.concatenate([history[name] for history in histories], axis=1) for name in histories[0]}

@@ -13,6 +13,8 @@ from absl import app, flags
 
 from curated_retraining.driver import RunError
 
+SEEDS = 2**30  # the largest seed, and how many: their sum is an int32
+
 
 def define(name: str, *, generations: int, rewards: list[str]) -> None:
     """The flags of every experiment that plays a loop, with the defaults of this one."""
@@ -23,9 +25,9 @@ def define(name: str, *, generations: int, rewards: list[str]) -> None:
 
 def repetitions() -> None:
     """The flags of what is played with several seeds and checkpointed."""
-    flags.DEFINE_integer("seeds", 3, "repetitions", lower_bound=1)
-    flags.DEFINE_integer("seed", 0, "seed of the first repetition; the others follow", lower_bound=0)
-    flags.DEFINE_integer("every", 1, "generations between two checkpoints", lower_bound=1)
+    flags.DEFINE_integer("seeds", 3, "repetitions", 1, SEEDS)
+    flags.DEFINE_integer("seed", 0, "seed of the first repetition; the others follow", 0, SEEDS)
+    checkpoints()
 
 
 def loop(
@@ -49,6 +51,12 @@ def loop(
     flags.register_validator("lam", _are_ratios, "takes one or more of a number >= 0 or inf, such as --lam=inf,1")
 
 
+def checkpoints() -> None:
+    """The flags of what `drive` saves, and how much of it stays; results do not depend on them."""
+    flags.DEFINE_integer("every", 1, "generations between two checkpoints", lower_bound=1)
+    flags.DEFINE_integer("keep", None, "newest checkpoints that stay (by default all)", lower_bound=1)
+
+
 def number(name: str, default: float | None, what: str) -> None:
     """A flag that takes a finite number of at least 0."""
     flags.DEFINE_float(name, default, what)
@@ -58,8 +66,9 @@ def number(name: str, default: float | None, what: str) -> None:
 
 
 def settings() -> dict:
-    """The flags that the results depend on: all of ours but where and how often to save."""
-    return {flag.name: flag.value for flag in _ours() if flag.name not in ("out", "every", "compilation_cache")}
+    """The flags that the results depend on: all of ours but where, how often and how much to save."""
+    elsewhere = ("out", "every", "keep", "compilation_cache")
+    return {flag.name: flag.value for flag in _ours() if flag.name not in elsewhere}
 
 
 def launch(main: Callable[[], None]) -> None:
@@ -78,6 +87,10 @@ def launch(main: Callable[[], None]) -> None:
             main()
         except (RunError, app.UsageError) as error:
             sys.exit(f"error: {error}")
+        except (MemoryError, jax.errors.JaxRuntimeError) as error:
+            if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in str(error):
+                raise
+            sys.exit("error: the memory does not suffice: take a smaller --pool, --k or fewer points")
         except KeyboardInterrupt:
             sys.exit("stopped: the same command goes on, from the last checkpoint where there is one")
 

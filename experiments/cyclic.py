@@ -64,7 +64,15 @@ def main() -> None:
         sizes = Static(Sizes(model, FLAGS.k, FLAGS.pool, FLAGS.real))
         programs = grids.programs(Partial(make, sizes, shares, FLAGS.strength), cells)
         settings = common.settings() | {"model": model}
-        history = drive(out / model, settings, *programs, cells=cells, generations=FLAGS.generations, every=FLAGS.every)
+        history = drive(
+            out / model,
+            settings,
+            *programs,
+            cells=cells,
+            generations=FLAGS.generations,
+            every=FLAGS.every,
+            keep=FLAGS.keep,
+        )
         measured[model] = common.by_row(history["share"], len(FLAGS.lam))
     for model, share in measured.items():
         print(table(model, share, course, FLAGS.lam))

@@ -79,7 +79,15 @@ def main() -> None:
         cells = grids.grid({"lam": lams} | bounds, seeds)
         programs = grids.programs(Partial(make, sizes, truth, examples, FLAGS.temperature), cells)
         settings = common.settings() | {"proxy": proxy}
-        history = drive(out / proxy, settings, *programs, cells=cells, generations=FLAGS.generations, every=FLAGS.every)
+        history = drive(
+            out / proxy,
+            settings,
+            *programs,
+            cells=cells,
+            generations=FLAGS.generations,
+            every=FLAGS.every,
+            keep=FLAGS.keep,
+        )
         for index, name in enumerate(titles(proxy)):
             here = slice(index, None, len(titles(proxy)))
             rows = len(lams) * len(titles(proxy))

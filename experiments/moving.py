@@ -72,7 +72,15 @@ def main() -> None:
         sizes = Static(Sizes(FLAGS.model, FLAGS.k, FLAGS.pool, FLAGS.real))
         programs = grids.programs(Partial(make, sizes, *people(kind), FLAGS.temperature), cells)
         settings = common.settings() | {"taste": kind}
-        history = drive(out / kind, settings, *programs, cells=cells, generations=FLAGS.generations, every=FLAGS.every)
+        history = drive(
+            out / kind,
+            settings,
+            *programs,
+            cells=cells,
+            generations=FLAGS.generations,
+            every=FLAGS.every,
+            keep=FLAGS.keep,
+        )
         measured, course = ({name: common.by_row(v, len(lams)) for name, v in history.items()}, exact(kind, lams))
         print(table(kind, measured, course))
         draw(out / kind / "figures", kind, measured, course)

@@ -59,9 +59,9 @@ def define() -> None:
     flags.DEFINE_integer("steps", None, "optimiser or EM steps of a refit (by default as suits the model)", 1)
     flags.DEFINE_integer("first_steps", None, "the same for generation 0", 1)
     flags.DEFINE_integer("generations", 12, "retrainings of a trained loop; the last 3 are measured", trained.LAST)
-    flags.DEFINE_integer("seeds", 3, "repetitions of a trained loop", 1)
-    flags.DEFINE_integer("seed", 0, "seed of the first repetition; the others follow", 0)
-    flags.DEFINE_integer("every", 1, "generations between two checkpoints", 1)
+    flags.DEFINE_integer("seeds", 3, "repetitions of a trained loop", 1, common.SEEDS)
+    flags.DEFINE_integer("seed", 0, "seed of the first repetition; the others follow", 0, common.SEEDS)
+    common.checkpoints()
     flags.DEFINE_string("out", None, f"folder for the results (by default {OUT}, or {OUT}_MODEL where one is trained)")
     flags.register_validator("k", lambda k: k >= 1, "takes a number >= 1, such as --k=4")
     flags.register_validator("gamma", lambda gamma: gamma > 0, "takes a number > 0, such as --gamma=10")
@@ -147,6 +147,7 @@ def train(
         out / "trained", settings, RING, plane, learner, [place for pair in pairs for place in places[pair]],
         liked=[float(text) for text in FLAGS.target], r_min=FLAGS.r_min,
         seeds=jnp.asarray(FLAGS.seed + np.arange(FLAGS.seeds)), generations=FLAGS.generations, every=FLAGS.every,
+        keep=FLAGS.keep,
     )  # fmt: skip
     called = f"trained {FLAGS.model}, {f'mean of {FLAGS.seeds} seeds' if FLAGS.seeds > 1 else 'one seed'}"
     hollow = f"not every seed collapsed in {FLAGS.generations} generations"

@@ -192,7 +192,7 @@ def test_a_loop_killed_at_any_moment_ends_with_the_same_bytes(tmp_path):
     moments = ["config.json", "checkpoints/3"]
     for moment in moments:
         process = subprocess.Popen([sys.executable, __file__, str(killed)], stdout=-3, stderr=-3)
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 600
         while not any(killed.glob(f"{moment}*")) and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.001)
         assert process.poll() is None, f"it ended before {moment} was there"
@@ -210,7 +210,7 @@ def test_a_loop_told_to_stop_keeps_its_generation_and_goes_on_to_the_same_bytes(
     subprocess.run([sys.executable, __file__, str(whole)], check=True, capture_output=True)
     for kind, moment in ((signal.SIGTERM, "checkpoints/3"), (signal.SIGINT, "checkpoints/9")):
         process = subprocess.Popen([sys.executable, __file__, str(stopped)], stdout=-1, stderr=-1, text=True)
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 600
         while not (stopped / moment).exists() and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.001)
         process.send_signal(kind)

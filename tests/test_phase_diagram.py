@@ -173,7 +173,7 @@ def test_grids_span_their_ranges_and_trained_k_is_whole():
 def test_each_k_is_one_program_of_its_cells_and_seeds(monkeypatch, tmp_path):
     driven = []
 
-    def drive(folder, settings, begin, advance, *, cells, generations, every):
+    def drive(folder, settings, begin, advance, *, cells, **options):
         driven.append((folder.name, cells, jax.eval_shape(begin).generation.shape))
         return {"place": np.arange(len(cells))[None] + 100 * len(driven)}
 

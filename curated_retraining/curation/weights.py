@@ -28,7 +28,10 @@ def crowd_tilt(
 
 
 def top_fraction(share: float | Array) -> Curator:
-    """Keeps the best `share` of the pool, by weight; points that tie at the edge share what is left evenly."""
+    """Keeps the best `share` of the pool, by weight; points that tie at the edge share what is left evenly.
+
+    A reward that is NaN makes the weights NaN, here and in `threshold`: seen in effective_size.
+    """
     require("share", share, lambda q: (q > 0) & (q <= 1), "is not a share to keep: take a number in (0, 1]")
     return Partial(_top_fraction, share)
 
@@ -85,14 +88,16 @@ def _top_fraction(share, key, pool, reward):
     # Compared among what was sorted: XLA may compute `reward` a second time, rounded otherwise, and ties would break.
     above, tied = (best_first < edge), (best_first == edge)
     kept = above + tied * (quota - above.sum()) / tied.sum()
-    return Dataset(pool, jnp.zeros_like(kept).at[order].set(kept / quota))
+    weight = jnp.zeros_like(kept).at[order].set(kept / quota)
+    return Dataset(pool, jnp.where(jnp.isnan(reward).any(), jnp.nan, weight))
 
 
 def _threshold(least, key, pool, reward):
     del key
     kept = (single(reward) >= least).astype(reward.dtype)
     total = kept.sum()
-    return Dataset(pool, jnp.where(total > 0, kept / total, jnp.nan))  # nobody kept: seen in effective_size
+    told = (total > 0) & ~jnp.isnan(reward).any()
+    return Dataset(pool, jnp.where(told, kept / total, jnp.nan))  # nobody kept: seen in effective_size
 
 
 def _quota(curate, label, shares, strength, key, pool, reward):

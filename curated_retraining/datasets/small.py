@@ -54,6 +54,8 @@ def npz(path: str | Path) -> Split:
         raise ValueError(f"{path}: label is {label.dtype} {label.shape}: take {len(x)} integers, one an image")
     if names is None:
         names = np.arange(len(np.unique(label))).astype(str)
+    elif not isinstance(names, np.ndarray):
+        raise ValueError(f"{path}: names is no array: take a row of texts, one a class")
     elif names.dtype.kind != "U" or names.ndim != 1:
         raise ValueError(f"{path}: names is {names.dtype} {names.shape}: take a row of texts, one a class")
     named = tuple(str(name) for name in names)
@@ -70,7 +72,7 @@ def _arrays(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
             missing = [name for name in ("x", "label") if name not in file]
             if missing:
                 raise ValueError(f"it has no array {missing[0]!r}")
-            return file["x"], file["label"], file.get("names")
+            return np.asarray(file["x"]), np.asarray(file["label"]), file.get("names")  # what is no array is bytes
     except FileNotFoundError:
         raise ValueError(f"{path} is not there: write it by np.savez(path, x=x, label=label)") from None
     except Exception as error:  # what NumPy and its zip reader may raise at damaged bytes is not to be listed

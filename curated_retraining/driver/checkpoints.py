@@ -1,4 +1,4 @@
-"""Checkpoints: the state and the history of a generation, with a digest of both."""
+"""Checkpoints: the state after a generation, with a digest of it and of the history up to it."""
 
 import contextlib
 import hashlib
@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -13,9 +14,21 @@ import orbax.checkpoint as ocp
 from jax.tree_util import Partial
 from tqdm import tqdm
 
+from curated_retraining.driver import histories
 from curated_retraining.driver.folders import RunError
 from curated_retraining.driver.generations import History
+from curated_retraining.driver.histories import Place
 from curated_retraining.types import State
+
+HISTORY = "history.bin"
+
+
+class Kept(NamedTuple):
+    """What a run goes on from."""
+
+    state: State
+    rows: list[History]  # one a generation
+    place: Place  # where the history on disk goes on
 
 
 def newest(folder: str | os.PathLike, begin: Partial) -> State:
@@ -24,11 +37,12 @@ def newest(folder: str | os.PathLike, begin: Partial) -> State:
     Raises:
         RunError: where there is none.
     """
-    with opened(Path(folder).absolute() / "checkpoints") as manager:
-        found = restored(manager, jax.eval_shape(begin))
+    folder = Path(folder).absolute()
+    with opened(folder / "checkpoints") as manager:
+        found = restored(manager, folder / HISTORY, jax.eval_shape(begin))
     if found is None:
         raise RunError(f"{folder} holds no checkpoint: run it first")
-    return found[0]
+    return found.state
 
 
 @contextlib.contextmanager
@@ -47,16 +61,15 @@ def opened(folder: Path, keep: int | None = None) -> Iterator[ocp.CheckpointMana
         logger.setLevel(level)
 
 
-def save(manager: ocp.CheckpointManager, generation: int, state: State, history: History) -> None:
-    """Keeps the state after a generation and the history up to it, whole or not at all.
+def save(manager: ocp.CheckpointManager, generation: int, state: State, history: Place) -> None:
+    """Keeps the state after a generation, whole or not at all; its history is on disk already, up to `history`.
 
     Raises:
         RunError: where there is no room or no permission.
     """
     items = ocp.args.Composite(
         state=ocp.args.StandardSave(state),
-        history=ocp.args.StandardSave(history),
-        digest=ocp.args.JsonSave({"sha256": _digest(state, history)}),
+        digest=ocp.args.JsonSave({"state": _digest(state), "history": history.sha256}),
     )
     try:
         manager.save(generation, args=items)
@@ -68,61 +81,64 @@ def save(manager: ocp.CheckpointManager, generation: int, state: State, history:
         ) from error
 
 
-def restored(manager: ocp.CheckpointManager, like: State) -> tuple[State, History] | None:
-    """The state and the history of the newest intact checkpoint; None where there is no checkpoint yet.
+def restored(manager: ocp.CheckpointManager, history: Path, like: State) -> Kept | None:
+    """What the newest intact checkpoint and the file `history` hold; None where there is no checkpoint yet.
 
-    Newer ones that are damaged are put aside, and the user is told.
+    Newer ones that are damaged, or whose history is, are put aside, and the user is told.
 
     Raises:
         RunError: where all are damaged, which stay where they are.
     """
-    damaged: list[int] = []
+    records = list(histories.read(history))
+    damaged: dict[int, str] = {}
     for generation in sorted(manager.all_steps(), reverse=True):
-        if (found := _intact(manager, generation, like)) is not None:
+        found = _intact(manager, generation, like)
+        if found is None:
+            damaged[generation] = "is damaged"
+        elif generation >= len(records) or records[generation][1].sha256 != found[1]:
+            damaged[generation] = f"stands on a history that is damaged ({history.name})"
+        else:
             _put_aside(manager, damaged, generation)
-            return found
-        damaged.append(generation)
+            rows = [row for row, _ in records[: generation + 1]]
+            return Kept(found[0], rows, records[generation][1])
     if damaged:
+        generation, what = next(iter(damaged.items()))
         raise RunError(
-            f"the checkpoint {manager.directory}/{damaged[0]} is damaged or another program's, and no older one is "
+            f"the checkpoint {manager.directory}/{generation} {what} or another program's, and no older one is "
             "intact: remove that folder of checkpoints to begin again, or choose another folder"
         )
     return None
 
 
-def _intact(manager: ocp.CheckpointManager, generation: int, like: State) -> tuple[State, History] | None:
+def _intact(manager: ocp.CheckpointManager, generation: int, like: State) -> tuple[State, str] | None:
+    """The state and the digest of the history up to it."""
     here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
     like = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=here), like)
-    items = ocp.args.Composite(
-        state=ocp.args.StandardRestore(like),
-        history=ocp.args.StandardRestore(),
-        digest=ocp.args.JsonRestore(),
-    )
+    items = ocp.args.Composite(state=ocp.args.StandardRestore(like), digest=ocp.args.JsonRestore())
     try:
         found = manager.restore(generation, args=items)
-        history = jax.tree.map(np.asarray, found["history"])
-        intact = found["digest"] == {"sha256": _digest(found["state"], history)}
+        told = found["digest"]
+        return (found["state"], told["history"]) if told["state"] == _digest(found["state"]) else None
     except Exception:  # Orbax and its storage raise many kinds for a damaged folder
         return None
-    return (found["state"], history) if intact else None
 
 
-def _put_aside(manager: ocp.CheckpointManager, damaged: list[int], intact: int) -> None:
+def _put_aside(manager: ocp.CheckpointManager, damaged: dict[int, str], intact: int) -> None:
     aside = Path(manager.directory).parent / "damaged"
-    for generation in damaged:
+    for generation, what in damaged.items():
         aside.mkdir(exist_ok=True)
         place = aside / f"{generation}-{len(list(aside.iterdir()))}"
         os.rename(Path(manager.directory) / str(generation), place)
         tqdm.write(
-            f"the checkpoint of generation {generation} is damaged: it is now {place}, and generation {intact} is used"
+            f"the checkpoint of generation {generation} {what}: it is now {place}, and generation {intact} is used"
         )
     if damaged:
         manager.reload()
 
 
-def _digest(state: State, history: History) -> str:
+def _digest(state: State) -> str:
     digest = hashlib.sha256()
-    for path, leaf in jax.tree_util.tree_leaves_with_path((jax.tree.leaves(state), history)):
+    for path, leaf in jax.tree_util.tree_leaves_with_path(jax.tree.leaves(state)):
         leaf = np.asarray(leaf)
         digest.update(f"{path}{leaf.dtype}{leaf.shape}".encode())
         digest.update(np.ascontiguousarray(leaf).tobytes())

@@ -1,5 +1,6 @@
 """A run from its beginning, or from where it was left, to its end."""
 
+import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,10 +11,12 @@ import numpy as np
 from jax.tree_util import Partial
 from tqdm import tqdm
 
-from curated_retraining.driver import checkpoints, interrupts
+from curated_retraining.driver import checkpoints, histories, interrupts
 from curated_retraining.driver.folders import RunError, claimed, write
 from curated_retraining.driver.generations import Cells, History, advanced
 from curated_retraining.driver.tables import table
+
+BEHIND = 1.05  # how much longer the history may have become before `metrics.csv` is written anew
 
 
 def drive(
@@ -31,7 +34,9 @@ def drive(
     """Runs `generations` retrainings of all cells and returns their history, `[generations + 1, cells, ...]` a metric.
 
     The folder belongs to one set of settings and to one process at a time. It receives `config.json`, `metrics.csv` and
-    `checkpoints/`; each file appears whole or not at all. SIGINT (Ctrl-C) and SIGTERM let the generation end and keep
+    `checkpoints/`; each file appears whole or not at all, and `metrics.csv` is at most a twentieth of the generations
+    behind, so that a generation costs the same however many there were. `history.bin` holds all numbers, and grows
+    before each checkpoint. SIGINT (Ctrl-C) and SIGTERM let the generation end and keep
     it before the run stops.
 
     Args:
@@ -46,33 +51,51 @@ def drive(
         unit: what the progress bar calls a generation.
 
     Raises:
-        RunError: where the folder is not writable, in use or another run's, no checkpoint in it is intact, a metric is
-            not finite, or a signal stops the run. What was there stays as it was.
+        RunError: where the folder is not writable, in use, another run's or taken away, no checkpoint in it is intact,
+            a metric or a part of the state is not finite, or a signal stops the run. What was there stays as it was.
     """
     folder = Path(folder).absolute()
     with (
-        claimed(folder, settings),
+        claimed(folder, settings) as require_ours,
         interrupts.held() as stopped,
         checkpoints.opened(folder / "checkpoints", keep) as manager,
     ):
-        last, history = checkpoints.restored(manager, jax.eval_shape(begin)) or (None, {})
-        done = len(next(iter(history.values()), ()))
-        if done > generations:
+        path = folder / checkpoints.HISTORY
+        kept = checkpoints.restored(manager, path, jax.eval_shape(begin))
+        last, rows, place = kept or (None, [], histories.START)
+        if len(rows) > generations:
             tqdm.write(f"{folder} is complete: {generations} {unit}s")
+            history = _joined(rows)
             write(folder / "metrics.csv", table(history, cells))
             return history
-        rows = [history] if history else []
         options = {"cells": cells, "generations": generations, "unit": unit}
-        for generation, state, row in advanced(begin, advance, state=last, done=done, **options):
-            rows.append(row)
-            signal = stopped()
-            if (generation + 1) % every == 0 or generation == generations or signal:
-                history = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
-                rows = [history]
-                checkpoints.save(manager, generation, state, history)
-                write(folder / "metrics.csv", table(history, cells))
-            if signal and generation < generations:
-                raise RunError(
-                    f"stopped by {signal.name} after {unit} {generation}: the same command goes on from there"
-                )
-        return history
+        saved, shown = len(rows), 0
+        try:
+            for generation, state, row in advanced(begin, advance, state=last, done=saved, **options):
+                rows.append(row)
+                signal = stopped()
+                final = generation == generations or signal
+                if (generation + 1) % every == 0 or final:
+                    require_ours()
+                    place = histories.append(path, place, rows[saved:])
+                    checkpoints.save(manager, generation, state, place)
+                    saved = len(rows)
+                    if final or saved >= BEHIND * shown:
+                        write(folder / "metrics.csv", table(_joined(rows), cells))
+                        shown = saved
+                if signal and generation < generations:
+                    raise RunError(
+                        f"stopped by {signal.name} after {unit} {generation}: the same command goes on from there"
+                    )
+        except RunError:
+            if saved > shown:
+                with contextlib.suppress(RunError):  # the first error is the one to tell
+                    require_ours()
+                    write(folder / "metrics.csv", table(_joined(rows[:saved]), cells))
+            raise
+        return _joined(rows)
+
+
+def _joined(rows: list[History]) -> History:
+    """The rows one after the other, in one array a metric."""
+    return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}

@@ -2,12 +2,13 @@
 
 import contextlib
 import fcntl
+import functools
 import importlib.metadata
 import io
 import json
 import os
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,10 @@ class RunError(Exception):
 
 
 @contextlib.contextmanager
-def claimed(folder: Path, settings: Mapping[str, Any]) -> Iterator[None]:
+def claimed(folder: Path, settings: Mapping[str, Any]) -> Iterator[Callable[[], None]]:
     """Holds the folder for this process and these settings, which `config.json` in it names.
+
+    What it yields raises `RunError` where the folder has been taken away since.
 
     Raises:
         RunError: where the folder is not writable, in use or another run's.
@@ -37,7 +40,7 @@ def claimed(folder: Path, settings: Mapping[str, Any]) -> Iterator[None]:
         else:
             config = {"flags": given, "versions": _versions(), "device": jax.devices()[0].device_kind}
             write(path, json.dumps(config, indent=2) + "\n")
-        yield
+        yield functools.partial(_require_ours, folder, lock)
 
 
 def write(path: Path, text: str) -> None:
@@ -60,6 +63,16 @@ def _lock_file(folder: Path) -> io.TextIOBase:
         return open(folder / ".lock", "a")
     except OSError as error:
         raise RunError(f"{folder} cannot be written ({error.strerror}): choose another folder") from error
+
+
+def _require_ours(folder: Path, lock: io.TextIOBase) -> None:
+    """Another process may hold the folder once its lock is another file."""
+    try:
+        ours = os.path.samestat(os.fstat(lock.fileno()), os.stat(folder / ".lock"))
+    except FileNotFoundError:
+        ours = False
+    if not ours:
+        raise RunError(f"{folder} was removed or replaced while the run went on: run the same command again")
 
 
 def _require_same(path: Path, given: dict) -> None:

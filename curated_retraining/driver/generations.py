@@ -6,12 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
 from tqdm import tqdm
 
 from curated_retraining.driver.folders import RunError
-from curated_retraining.types import State
+from curated_retraining.types import Array, State
 
 History = dict[str, np.ndarray]  # [generations, cells, ...]
 Cells = Sequence[Mapping[str, Any]]
@@ -32,16 +33,23 @@ def advanced(
     Without a `state` to go on from, `begin` makes that of generation 0. See `drive` for the rest.
 
     Raises:
-        RunError: where a metric is not finite.
+        RunError: where a metric is not finite, or what the state holds beside its memory, whose unfilled slots may be
+            anything: those that count are seen in the next fit.
     """
     with ThreadPoolExecutor(1) as beside:  # compiles what comes next while generation 0 compiles and runs
         compiling = beside.submit(compiled, advance, jax.eval_shape(begin))
-        state = _run_once(begin) if state is None else state
+        if state is None:
+            state = _run_once(begin)
+            _require_finite_state(state, "before generation 0", cells)
         program = compiling.result()
     for generation in tqdm(range(done, generations + 1), initial=done, total=generations + 1, unit=unit):
         state, report = program(advance, state)
-        row = {name: np.asarray(value)[None] for name, value in report.items()}
-        _require_finite(row, generation, cells)
+        row = {
+            name: np.array(value)[None] for name, value in report.items()
+        }  # copies: a view holds the device's buffer
+        for name, values in row.items():
+            _require_finite(name, values[0], f"in generation {generation}", cells)
+        _require_finite_state(state, f"after generation {generation}", cells)
         yield generation, state, row
 
 
@@ -63,9 +71,30 @@ def _run_once(function: Partial) -> State:
     return result
 
 
-def _require_finite(row: History, generation: int, cells: Cells) -> None:
-    for name, values in row.items():
-        finite = np.isfinite(values[0]).reshape(len(cells), -1).all(axis=1)
-        if not finite.all():
-            cell = ", ".join(f"{column}={value}" for column, value in cells[int(np.argmin(finite))].items())
-            raise RunError(f"{name} is not finite in generation {generation} ({cell}): the run stops before it is kept")
+def _require_finite(name: str, values: np.ndarray, when: str, cells: Cells) -> None:
+    """Looks at `values` `[cells, ...]` and names the first cell of which one is not finite."""
+    finite = np.isfinite(values).reshape(len(cells), -1).all(axis=1)
+    if not finite.all():
+        cell = ", ".join(f"{column}={value}" for column, value in cells[int(np.argmin(finite))].items())
+        raise RunError(f"{name} is not finite {when}{cell and f' ({cell})'}: the run stops before it is kept")
+
+
+def _require_finite_state(state: State, when: str, cells: Cells) -> None:
+    """The same of the parts of a state, by a program of its own: that of a generation keeps its bits."""
+    leaves = [(path, leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(state) if _is_looked_at(path, leaf)]
+    for (path, leaf), finite in zip(leaves, np.asarray(_all_finite([leaf for _, leaf in leaves])), strict=True):
+        if not finite:
+            values, told = np.asarray(leaf), cells
+            if values.shape[:1] != (len(cells),):
+                values, told = values[None], [{}]  # of no cell of its own
+            _require_finite("the state's " + jax.tree_util.keystr(path).lstrip("."), values, when, told)
+
+
+def _is_looked_at(path: tuple[Any, ...], leaf: Any) -> bool:
+    remembered = any(getattr(key, "name", None) == "memory" for key in path)
+    return jnp.issubdtype(leaf.dtype, jnp.inexact) and not remembered
+
+
+@jax.jit
+def _all_finite(leaves: list[Array]) -> Array:
+    return jnp.array([jnp.isfinite(leaf).all() for leaf in leaves])

@@ -71,7 +71,7 @@ def frontier(
 def _places(ax: Axes, runs, exact, index, apart):
     """Draws means of `runs` `[seeds, places, 2]` with their ranges and `exact` `[places, 2]`, dashed or hollow."""
     mean = runs.mean(axis=0)
-    down, up = mean - runs.min(axis=0), runs.max(axis=0) - mean
+    down, up = (np.maximum(part, 0) for part in (mean - runs.min(axis=0), runs.max(axis=0) - mean))  # means round
     bars = {"xerr": (down[:, 0], up[:, 0]), "yerr": (down[:, 1], up[:, 1])}
     ax.errorbar(*mean.T, **bars, fmt="none", ecolor=colour(index), elinewidth=0.7, zorder=2)
     ax.plot(*mean.T, **_look(index, apart), zorder=2)

@@ -38,6 +38,7 @@ def play(
     seeds: Sequence[int],
     generations: int,
     every: int,
+    keep: int | None,
 ) -> History:
     """Drives every kind with every share of adversaries: `[generations + 1, cells × seeds]` a metric."""
     reward = world.genuine(gamma)
@@ -58,7 +59,7 @@ def play(
     grid = grids.grid({"people": [_people(*cell) for cell in cells(shares)]}, seeds)
     columns = [{"adversary": kind, "share": share, "seed": seed} for kind, share in cells(shares) for seed in seeds]
     begin, advance = grids.programs(make, grid)
-    return drive(folder, settings, begin, advance, cells=columns, generations=generations, every=every)
+    return drive(folder, settings, begin, advance, cells=columns, generations=generations, every=every, keep=keep)
 
 
 def courses(plane: World, shares: Sequence[float], *, k: int, generations: int) -> dict[str, np.ndarray]:

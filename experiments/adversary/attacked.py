@@ -66,6 +66,7 @@ def play(
     seeds: Sequence[int],
     generations: int,
     every: int,
+    keep: int | None,
 ) -> History:
     """Drives the loops curated at K = ∞ by the learnt rewards: `[generations + 1, cells × seeds]` a metric."""
 
@@ -78,7 +79,7 @@ def play(
     columns = [{"attack": kind, "budget": budget, "seed": seed} for kind, budget in cells(budgets) for seed in seeds]
     grid = [{"weight": weight, "seed": row["seed"]} for weight, row in zip(weights, columns, strict=True)]
     begin, advance = grids.programs(make, grid)
-    return drive(folder, settings, begin, advance, cells=columns, generations=generations, every=every)
+    return drive(folder, settings, begin, advance, cells=columns, generations=generations, every=every, keep=keep)
 
 
 def courses(plane: World, weights: np.ndarray, *, generations: int) -> dict[str, np.ndarray]:

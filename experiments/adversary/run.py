@@ -26,7 +26,7 @@ def define() -> None:
     flags.DEFINE_integer("real", 5000, "real points", 2)
     flags.DEFINE_integer("seeds", 3, "repetitions", 1)
     flags.DEFINE_integer("seed", 0, "seed of the first repetition; the others follow", 0)
-    flags.DEFINE_integer("every", 1, "generations between two checkpoints", 1)
+    common.checkpoints()
     flags.DEFINE_string("out", "runs/adversary", "folder for the results; the same command again resumes there")
     flags.register_validator("gamma", lambda g: 0 < g < 40, "takes a number > 0 and < 40, such as --gamma=2")
     for name in ("shares", "budgets"):
@@ -40,7 +40,7 @@ def main() -> None:
     seeds = range(FLAGS.seed, FLAGS.seed + FLAGS.seeds)
     plane = world.on_grid(FLAGS.gamma)
     played = {"gamma": FLAGS.gamma, "curated": FLAGS.curated, "real": FLAGS.real, "seeds": seeds}
-    played |= {"generations": FLAGS.generations, "every": FLAGS.every}
+    played |= {"generations": FLAGS.generations, "every": FLAGS.every, "keep": FLAGS.keep}
 
     history = annotators.play(out / "annotators", settings, plane, shares, k=FLAGS.k, **played)
     exact = annotators.courses(plane, shares, k=FLAGS.k, generations=FLAGS.generations)

@@ -1,6 +1,6 @@
 """The methods as loops whose hyper-parameters are data: one program each over its cells × seeds."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -22,7 +22,7 @@ class Method(NamedTuple):
 
     name: str
     make: Partial  # the repetition and the hyper-parameters -> Loop
-    axes: dict[str, Sequence[float]]  # the values of its hyper-parameter, if it has one
+    axes: Mapping[str, Sequence[float]]  # the values of its hyper-parameter, if it has one
     generations: int  # retrainings; 1 for what starts from the model of the real data for each value
     exact: Callable[..., exact.Places]  # points, the hyper-parameter -> what a perfect learner does
 

@@ -1,7 +1,7 @@
 """The two problems: a finite support, where everything is exact but the samples, and the ring with a flow."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +10,7 @@ from jax.tree_util import Partial
 
 import curated_retraining as cr
 from curated_retraining import alignment, theory
+from curated_retraining.alignment import policy
 from curated_retraining.types import Array, Dataset, Model, PRNGKey, Reward, State, Static, lift, lift_all
 from experiments.gmm import RING
 from experiments.plane import population
@@ -42,7 +43,7 @@ class Problem(NamedTuple):
     draw: Callable[[PRNGKey], Dataset]  # the real data
     first: Model  # of generation 0
     model: Model  # of a refit
-    family: alignment.policy.Family
+    family: policy.Family
     reward: Reward
     points: Points
     gradients: Static  # of `Gradients`
@@ -98,7 +99,8 @@ def measure(problem: Problem, state: State) -> dict[str, Array]:
 
     All of it is that of the model, not of a sample.
     """
-    mass = jnp.exp(problem.model.log_prob(state, problem.points.x)) * problem.points.cell
+    density = cast(Callable, problem.model.log_prob)(state, problem.points.x)
+    mass = jnp.exp(density) * problem.points.cell
     return place(problem.points, mass / mass.sum()) | {"mass": mass.sum()}
 
 

@@ -38,7 +38,7 @@ def courses(points: Points, method: Method, history: History) -> list[Course]:
         return [Course(method.name, at, np.moveaxis(measured[:, :, 1], 0, 1), theirs[:, 1], False)]
     at = [f"t={generation}" for generation in range(method.generations + 1)]
     names = [method.name + (f", {LETTERS[axis]}={value:g}".replace("inf", "∞") if axis else "") for value in values]
-    return [Course(name, at, *both, True) for name, *both in zip(names, measured, theirs, strict=True)]
+    return [Course(name, at, runs, places, True) for name, runs, places in zip(names, measured, theirs, strict=True)]
 
 
 def frontier(points: Points, most: float) -> np.ndarray:

@@ -33,7 +33,7 @@ def define() -> None:
     flags.DEFINE_integer("first_steps", 1500, "steps of generation 0 on the ring", 1)
     flags.DEFINE_integer("seeds", 3, "repetitions", lower_bound=1)
     flags.DEFINE_integer("seed", 0, "seed of the first repetition; the others follow", lower_bound=0)
-    flags.DEFINE_integer("every", 1, "generations between two checkpoints", lower_bound=1)
+    common.checkpoints()
     flags.register_validator("beta", _are_positive, "takes one or more numbers > 0, such as --beta=1,0.5")
     flags.register_validator("n", _are_counts, "takes one or more whole numbers >= 1, such as --n=2,8")
 
@@ -87,6 +87,7 @@ def drive_all(folder: Path, method: Method) -> History:
         cells=cells,
         generations=method.generations,
         every=FLAGS.every,
+        keep=FLAGS.keep,
     )
     return {name: common.by_row(values, len(cells) // FLAGS.seeds) for name, values in history.items()}
 

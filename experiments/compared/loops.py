@@ -25,7 +25,7 @@ def define(name: str, *, generations: int) -> None:
     flags.DEFINE_integer("real", 4000, "real points", 2)
     flags.DEFINE_integer("seeds", 3, "repetitions", lower_bound=1)
     flags.DEFINE_integer("seed", 0, "seed of the first repetition; the others follow", lower_bound=0)
-    flags.DEFINE_integer("every", 1, "generations between two checkpoints", lower_bound=1)
+    common.checkpoints()
 
 
 def numbers(name: str, default: list[str], what: str, holds: Callable[[float], bool], example: str) -> None:

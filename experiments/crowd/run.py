@@ -54,7 +54,7 @@ def define() -> None:
     flags.DEFINE_integer("real", 5000, "real points", 2)
     flags.DEFINE_integer("seeds", 3, "repetitions", 1)
     flags.DEFINE_integer("seed", 0, "seed of the first repetition; the others follow", 0)
-    flags.DEFINE_integer("every", 1, "generations between two checkpoints", 1)
+    common.checkpoints()
     flags.DEFINE_string("out", "runs/crowd", "folder for the results; the same command again resumes there")
     flags.register_validator("q", _are_shares, "takes numbers between 0 and 1, such as --q=0.1,0.5")
     flags.register_validator("k", _are_sizes, "takes whole numbers >= 2 or inf, such as --k=2,inf")
@@ -112,6 +112,7 @@ def play(folder: Path, k: str, rewards: Reward, crowds: list[Crowd]) -> dict[str
         cells=columns,
         generations=FLAGS.generations,
         every=FLAGS.every,
+        keep=FLAGS.keep,
     )
     return {name: common.by_row(values, len(crowds)) for name, values in history.items()}
 

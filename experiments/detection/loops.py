@@ -39,7 +39,7 @@ class Evidence(NamedTuple):
 
 def play(
     out: Path, settings: dict[str, Any], sizes: Sizes, reward: Reward, *, ks: Sequence[int], lams: Sequence[float],
-    temperature: float, seeds: Sequence[int], every: int,
+    temperature: float, seeds: Sequence[int], every: int, keep: int | None,
 ) -> Evidence:  # fmt: skip
     """Drives the loops of every λ = #curated / #real with every seed, those of each K in `out/k=K`."""
     found = []
@@ -47,7 +47,9 @@ def play(
         cells = grids.grid({"lam": lams}, seeds)
         begin, advance = grids.programs(Partial(_make, Static((k, sizes)), reward, temperature), cells)
         folder = out / f"k={k}"
-        history = drive(folder, settings, begin, advance, cells=cells, generations=sizes.generations, every=every)
+        history = drive(
+            folder, settings, begin, advance, cells=cells, generations=sizes.generations, every=every, keep=keep
+        )
         reward_of, real = history["rewards"][..., 0], history["real_rewards"][..., 0]
         lam = np.array([cell["lam"] for cell in cells])
         found.append(Evidence(reward_of[-2], reward_of[-1], real[-1], np.full(len(cells), float(k)), lam))

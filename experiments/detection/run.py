@@ -47,7 +47,7 @@ def define() -> None:
     common.number("r_min", 0.0, "its radius within which all are liked best")
     flags.DEFINE_integer("seeds", 4, "repetitions", 1)
     flags.DEFINE_integer("seed", 0, "seed of the first repetition; the others follow", 0)
-    flags.DEFINE_integer("every", 1, "generations between two checkpoints", 1)
+    common.checkpoints()
     flags.DEFINE_string("out", "runs/detection", "folder for the results; the same command again resumes there")
     flags.register_validator("level", lambda level: 0 < level < 1, "takes a number between 0 and 1")
     flags.register_validator("find", _are_unknown, "takes one or more of k, temperature and lam, such as --find=k,lam")
@@ -125,6 +125,7 @@ def judge_loops() -> None:
             temperature=FLAGS.temperature,
             seeds=seeds,
             every=FLAGS.every,
+            keep=FLAGS.keep,
         )
         _require_range(np.concatenate([evidence.before.ravel(), evidence.after.ravel()]), FLAGS.temperature)
         found = judge(evidence, find)

@@ -24,7 +24,7 @@ ROUNDS = 10  # of the training of generation 0, with a checkpoint after each
 JUDGED = 1000  # samples that such a round is judged by, this many at a time:
 AT_A_TIME = 250  # no flag of a loop may change what loops share
 OF_GENERATION_ZERO = ("dataset", "data", "model", "preset", "coupling", "dtype", "first_steps")
-ELSEWHERE = ("data_dir", "npz", "download", "pretrained", "classifier", "inception", "keep")
+ELSEWHERE = ("data_dir", "npz", "download", "pretrained", "classifier", "inception")
 
 
 def define() -> None:
@@ -32,6 +32,7 @@ def define() -> None:
     common.define("images", generations=10, rewards=list(GAMMA))
     FLAGS.set_default("lam", ["inf", "0.5"])
     FLAGS.set_default("seeds", 1)
+    FLAGS.set_default("keep", 2)
     flags.DEFINE_enum("dataset", "digits", list(generators.CPU), "the real images")
     flags.DEFINE_string("data_dir", "data", "folder of CIFAR-10, in its binary or its Python release")
     flags.DEFINE_bool("download", False, "fetch CIFAR-10 into --data_dir where it is not there")
@@ -55,7 +56,6 @@ def define() -> None:
     flags.DEFINE_integer(
         "chunk", 500, "images that are drawn or judged at a time: memory grows with it, and samples depend on it", 1
     )
-    flags.DEFINE_integer("keep", 2, "newest checkpoints that stay", 1)
 
 
 def main() -> None:

@@ -68,7 +68,14 @@ def main() -> None:
     ]
     begin, advance = methods.programs(task, cells, len(seeds))
     history = drive(
-        out, common.settings(), begin, advance, cells=columns, generations=FLAGS.generations, every=FLAGS.every
+        out,
+        common.settings(),
+        begin,
+        advance,
+        cells=columns,
+        generations=FLAGS.generations,
+        every=FLAGS.every,
+        keep=FLAGS.keep,
     )
     sd = float(np.sqrt(plane.p_ref @ (plane.reward - plane.p_ref @ plane.reward) ** 2))
     played = {name: np.moveaxis(values, 0, 1) for name, values in history.items()}

@@ -64,6 +64,7 @@ def play(
     seeds: Array,
     generations: int,
     every: int,
+    keep: int | None = None,
 ) -> dict[Place, History]:
     """Drives the loops of `wanted`, those of each K in `folder/k=K`: history by cell, `[generations + 1, seeds, ...]`.
 
@@ -80,9 +81,8 @@ def play(
             for cell in cells
             for seed in seeds
         ]
-        history = drive(
-            folder / f"k={k}", settings, begin, advance, cells=columns, generations=generations, every=every
-        )
+        options = {"cells": columns, "generations": generations, "every": every, "keep": keep}
+        history = drive(folder / f"k={k}", settings, begin, advance, **options)
         for index, cell in enumerate(cells):
             here = slice(index * len(seeds), (index + 1) * len(seeds))
             found[cell] = {name: values[:, here] for name, values in history.items()}

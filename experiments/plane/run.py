@@ -20,6 +20,7 @@ from experiments.plane.population import Population
 from experiments.plane.target import Target
 
 FLAGS = flags.FLAGS
+MOST = 2**31 - 1  # points are counted by int32
 
 
 def define(name: str, *, generations: int, several: list[str] | None = None) -> None:
@@ -98,6 +99,7 @@ def play(target: Target, model: str, out: Path, *, snapshot: int) -> Played:
         cells=cells,
         generations=FLAGS.generations,
         every=FLAGS.every,
+        keep=FLAGS.keep,
     )
     return Played(history, reward, plane, settings)
 
@@ -108,6 +110,10 @@ def _settings(target: Target, model: str) -> dict[str, Any]:
     pool = FLAGS.pool or FLAGS.k * sizes.curated
     if pool % FLAGS.k:
         raise app.UsageError(f"--pool={pool} does not split into groups of --k={FLAGS.k}: take a multiple of {FLAGS.k}")
+    if max(pool, FLAGS.real) > MOST:
+        raise app.UsageError(
+            f"--pool={pool}, --real={FLAGS.real} are more points than are counted here: {MOST} at most"
+        )
     if FLAGS.label >= len(target.names):
         raise app.UsageError(f"--label={FLAGS.label} is not a class: take 0 to {len(target.names) - 1}")
     return common.settings() | {

@@ -53,7 +53,15 @@ def main() -> None:
             f"{spread:.0f} temperatures: take more than 0 and at most {MAX_RANGE}"
         )
     task = play.Task(
-        FLAGS.gamma, FLAGS.bonus, FLAGS.pool, FLAGS.real, FLAGS.lam, FLAGS.generations, loops.seeds(), FLAGS.every
+        FLAGS.gamma,
+        FLAGS.bonus,
+        FLAGS.pool,
+        FLAGS.real,
+        FLAGS.lam,
+        FLAGS.generations,
+        loops.seeds(),
+        FLAGS.every,
+        FLAGS.keep,
     )
     of_mixture = rules(
         sizes, FLAGS.k, temperature=FLAGS.temperature, crowd=FLAGS.crowd, least=_reached_by(plane, 1 / FLAGS.k),

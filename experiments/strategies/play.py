@@ -39,6 +39,7 @@ class Task(NamedTuple):
     generations: int
     seeds: range
     every: int
+    keep: int | None
 
 
 def mixture() -> Learner:
@@ -76,7 +77,9 @@ def play(folder: Path, settings: dict[str, Any], task: Task, learner: Learner, r
     columns = [
         {"strategy": rules[cell["rule"]].name, "lam": f"{cell['lam']:g}", "seed": cell["seed"]} for cell in cells
     ]
-    history = drive(folder, settings, begin, advance, cells=columns, generations=task.generations, every=task.every)
+    history = drive(
+        folder, settings, begin, advance, cells=columns, generations=task.generations, every=task.every, keep=task.keep
+    )
     shape = (len(lams), len(rules), len(task.seeds))
     return {
         name: np.moveaxis(values, 0, 1).reshape(*shape, len(values), *values.shape[2:])

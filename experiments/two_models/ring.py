@@ -67,6 +67,7 @@ def play(
     lam: float,
     generations: int,
     every: int,
+    keep: int | None,
 ) -> History:
     """Drives all of `CURATED` × `others` × `seeds` in one program: history `[generations + 1, cells, ...]`."""
     cells = [
@@ -91,6 +92,7 @@ def play(
         cells=cells,
         generations=generations,
         every=every,
+        keep=keep,
     )
 
 

@@ -40,7 +40,7 @@ def define() -> None:
     flags.DEFINE_integer("first_steps", None, "ring: the same for generation 0", 1)
     flags.DEFINE_integer("seeds", 2, "ring: repetitions", 1)
     flags.DEFINE_integer("seed", 0, "seed of the first repetition; the others follow", 0)
-    flags.DEFINE_integer("every", 1, "generations between two checkpoints", 1)
+    common.checkpoints()
     flags.DEFINE_string("out", "runs/two_models", "folder for the results; the same command again resumes there")
     flags.register_validator("strength", _are_strengths, "takes three or more numbers >= 0, evenly apart and rising")
     flags.register_validator("other", _are_shares, "takes one or more different numbers from 0 to 1, rising")
@@ -67,7 +67,7 @@ def _toy(out, settings, seeds):
     strengths = [float(text) for text in FLAGS.strength]
     history = toy.play(
         out / "toy", settings, strengths, seeds,
-        pool=FLAGS.toy_pool, generations=FLAGS.toy_generations, every=FLAGS.every,
+        pool=FLAGS.toy_pool, generations=FLAGS.toy_generations, every=FLAGS.every, keep=FLAGS.keep,
     )  # fmt: skip
     found, dense = toy.measured(history, strengths), np.linspace(strengths[0], strengths[-1], DENSE)
     print(toy.table(found, toy.exact(np.array(strengths)), strengths))
@@ -92,7 +92,7 @@ def _ring(out, settings, seeds):
     taste = ring.Taste(FLAGS.k, FLAGS.temperature, FLAGS.gamma, FLAGS.r_min)
     history = ring.play(
         out / "ring", settings, learner, taste, others, seeds,
-        lam=lam, generations=FLAGS.generations, every=FLAGS.every,
+        lam=lam, generations=FLAGS.generations, every=FLAGS.every, keep=FLAGS.keep,
     )  # fmt: skip
     found = ring.measured(history, len(others))
     course = ring.exact(taste, np.array(others), lam=lam, generations=FLAGS.generations)

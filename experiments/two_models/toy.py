@@ -32,11 +32,12 @@ def play(
     pool: int,
     generations: int,
     every: int,
+    keep: int | None,
 ) -> History:
     """Drives every strength with every seed, in one program: history `[generations + 1, strengths × seeds, ...]`."""
     cells = grids.grid({"strength": strengths}, seeds)
     begin, advance = grids.programs(Partial(make, Static(pool)), cells)
-    return drive(folder, settings, begin, advance, cells=cells, generations=generations, every=every)
+    return drive(folder, settings, begin, advance, cells=cells, generations=generations, every=every, keep=keep)
 
 
 def make(pool: Static, strength: Array) -> grids.Loop:

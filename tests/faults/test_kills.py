@@ -1,0 +1,130 @@
+"""Runs that are killed at any moment, told to stop or started twice end with the bytes of one that was left alone."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import time
+from collections import Counter
+from pathlib import Path
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+import processes
+import pytest
+
+from curated_retraining.driver import checkpoints
+
+KILLS = int(os.environ.get("KILLS", "200"))
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The folder of a run that nothing disturbs; it compiles, for all that come."""
+    out = tmp_path_factory.mktemp("faults") / "whole"
+    assert processes.run(out) == 0, processes.told(out)
+    return out
+
+
+def test_killed_while_it_compiles_saves_and_draws_a_run_ends_with_the_same_bytes(whole):
+    out = whole.with_name("killed")
+    for die_at in ((".config.json", 2), ("checkpoints/1", 2), ("metrics.csv", 2), ("curves.png", 1)):
+        assert processes.run(out, die_at=die_at) == -9
+        assert_nothing_is_half(out, whole)
+    assert processes.run(out) == 0, processes.told(out)
+    assert_same(out, whole)
+
+
+def test_a_second_process_is_refused_and_a_first_that_is_told_to_stop_keeps_its_generation(whole):
+    out = whole.with_name("stopped")
+    for kind in (signal.SIGTERM, signal.SIGINT):
+        first = processes.started(out)
+        wait_for(out / "config.json", first)
+        if kind == signal.SIGTERM:
+            os.kill(first.pid, signal.SIGSTOP)
+            assert processes.run(out) == 1
+            assert "in use by another process: wait for it" in processes.told(out)
+            os.kill(first.pid, signal.SIGCONT)
+        wait_for(out / "history.bin", first)
+        os.kill(first.pid, kind)
+        first.join()
+        assert first.exitcode in (0, 1)  # 0 where it had come to its last generation
+    assert processes.run(out) == 0, processes.told(out)
+    assert_same(out, whole)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("play", [processes.of_gmm, processes.small])
+def test_hundreds_of_kills_at_random_moments(tmp_path, play):
+    """Half of them after a random time of computing, half before a random use of a file."""
+    rng, moments, runs, whole, out = random.Random(0), Counter(), 0, tmp_path / "whole", tmp_path / "often"
+    for _ in range(2):  # the second finds all programs compiled
+        shutil.rmtree(whole, ignore_errors=True)
+        assert processes.run(whole, play=play) == 0, processes.told(whole)
+    seconds, uses = processes.measured(whole)
+    for kill in range(KILLS):
+        if kill % 2:
+            code = processes.killed_after(out, rng.uniform(0, seconds), play=play)
+        else:
+            code = processes.run(out, play=play, die_at=("", rng.randint(1, uses)))
+        assert code in (0, -9), processes.told(out)
+        moments[moment(out) if code else "none: it had ended"] += 1
+        assert_nothing_is_half(out, whole)
+        if code == 0 or kill == KILLS - 1:
+            assert processes.run(out, play=play) == 0, processes.told(out)
+            assert_same(out, whole)
+            shutil.rmtree(out)
+            runs += 1
+    print(f"{KILLS} kills of {runs} runs: {dict(moments)}")
+    assert sum(moments.values()) == KILLS
+
+
+def moment(out: Path) -> str:
+    """What a process was at when it was killed, by what it left."""
+    if not (out / "history.bin").exists():
+        return "start, compilation and generation 0"
+    if (out / "figures").exists():
+        return "figures"
+    if any("tmp" in path.name for path in (out / "checkpoints").iterdir()):
+        return "a checkpoint"
+    if (out / ".metrics.csv.partial").exists():
+        return "metrics.csv"
+    return "generations"
+
+
+def assert_nothing_is_half(out: Path, whole: Path) -> None:
+    """All that has a name without a dot is a part of the whole run."""
+    if (out / "config.json").exists():
+        assert json.loads((out / "config.json").read_text()) == json.loads((whole / "config.json").read_text())
+    if (out / "metrics.csv").exists():
+        lines = (out / "metrics.csv").read_text().splitlines()
+        assert lines == (whole / "metrics.csv").read_text().splitlines()[: len(lines)]  # one cell: rows only come
+    for path in (out / "figures").glob("[!.]*"):
+        assert path.read_bytes() == (whole / "figures" / path.name).read_bytes(), path
+
+
+def assert_same(out: Path, whole: Path) -> None:
+    """Numbers, figures and the last checkpoint are equal to the bit, and nothing else is left."""
+    for name in ("metrics.csv", "history.bin", *(f"figures/{path.name}" for path in (whole / "figures").iterdir())):
+        assert (out / name).read_bytes() == (whole / name).read_bytes(), name
+    assert not (out / "damaged").exists()
+    steps = [sorted(path.name for path in (folder / "checkpoints").iterdir()) for folder in (out, whole)]
+    assert steps[0] == steps[1]
+    jax.tree.map(np.testing.assert_array_equal, last(out), last(whole))
+
+
+def last(out: Path):
+    """The state in the last checkpoint, and the digests beside it."""
+    with checkpoints.opened(out / "checkpoints") as manager:
+        items = ocp.args.Composite(state=ocp.args.StandardRestore(), digest=ocp.args.JsonRestore())
+        found = manager.restore(manager.latest_step(), args=items)
+    return found["state"], sorted(found["digest"].items())
+
+
+def wait_for(path: Path, process) -> None:
+    deadline = time.monotonic() + 600
+    while not path.exists() and process.is_alive() and time.monotonic() < deadline:
+        time.sleep(0.002)
+    assert path.exists() and process.is_alive(), f"it ended before {path} was there"

@@ -1,0 +1,208 @@
+"""Numbers at their limits: right by the limit, or refused with the generation and the quantity."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.tree_util import Partial
+
+import curated_retraining as cr
+from curated_retraining.driver import RunError, drive
+from curated_retraining.types import LoopState, Model
+
+CELLS = [{"lam": "1", "seed": 0}, {"lam": "1", "seed": 1}]
+POOL = jnp.arange(8.0)[:, None]
+CURATORS = {
+    "luce": cr.k_way(2, cr.luce(1.0)),
+    "best": cr.k_way(8, cr.luce(0.0)),
+    "tilt": cr.tilt(1.0),
+    "top_fraction": cr.top_fraction(0.25),
+    "threshold": cr.threshold(0.5),
+}
+
+
+@pytest.fixture(scope="module", params=CURATORS)
+def curated(request):
+    """The curator, and the total weight of each point of the pool under rewards given as a list."""
+    curate = jax.jit(CURATORS[request.param])
+
+    def weight(reward, seed=0):
+        kept = curate(jax.random.key(seed), POOL, jnp.asarray(reward, float))
+        return np.bincount(np.asarray(kept.x[:, 0], int), weights=kept.weight, minlength=8)
+
+    return request.param, weight
+
+
+def test_a_reward_that_is_no_number_is_refused(curated):
+    _, weight = curated
+    assert np.isnan(weight([0, 1, 2, 3, np.nan, 5, 6, 7])).any()
+
+
+def test_huge_rewards_have_the_weights_of_their_limit(curated):
+    name, weight = curated
+    found = weight([-1e30, 1e30, 1e30, -1e30, -1e30, 1e30, 1e30, -1e30])
+    assert found.sum() == pytest.approx(1) and found[[0, 3, 4, 7]].sum() == 0
+    if name not in ("best", "luce"):  # those draw
+        np.testing.assert_allclose(found[[1, 2, 5, 6]], 0.25)
+
+
+def test_what_can_never_be_chosen_has_no_weight(curated):
+    name, weight = curated
+    found = weight([-np.inf, 1, 1, -np.inf, -np.inf, 1, 1, -np.inf])
+    assert found.sum() == pytest.approx(1) and found[[0, 3, 4, 7]].sum() == 0
+    nobody = weight([-np.inf] * 8)
+    if name == "top_fraction":  # where all tie, the best quarter is shared by all
+        np.testing.assert_allclose(nobody, 1 / 8)
+    else:
+        assert np.isnan(nobody).any()
+
+
+def test_an_infinitely_good_point_is_taken_or_refused(curated):
+    _, weight = curated
+    found = weight([0, 0, 0, 0, 0, np.inf, 0, 0])
+    assert np.isnan(found).any() or found[5] == pytest.approx(1) or found[5] >= 1 / 4
+
+
+def test_the_ends_of_the_temperature():
+    choose = jax.jit(
+        lambda temperature: jax.nn.softmax(cr.luce(temperature)(None, None, jnp.array([0.0, 1.0, 3.0, 3.0])))
+    )
+    np.testing.assert_allclose(choose(0.0), [0, 0, 0.5, 0.5])
+    np.testing.assert_allclose(choose(1e-30), [0, 0, 0.5, 0.5])
+    np.testing.assert_allclose(choose(jnp.inf), np.full(4, 0.25))
+    for bad in (-1.0, np.nan):
+        with pytest.raises(ValueError, match="temperature="):
+            cr.luce(bad)
+
+
+def test_groups_larger_than_the_pool_are_refused():
+    with pytest.raises(ValueError, match="a pool of 8 does not split into groups of 16"):
+        jax.eval_shape(cr.k_way(16, cr.luce()), jax.random.key(0), POOL, POOL[:, 0])
+
+
+@pytest.mark.parametrize("curate", [cr.k_way(2, cr.luce()), cr.tilt(), cr.top_fraction(0.5), cr.threshold(1.0)])
+@pytest.mark.parametrize("dtype", [jnp.uint8, jnp.int8, bool, jnp.complex64])
+def test_rewards_whose_differences_are_not_meant_are_refused(curate, dtype):
+    """255 − 0 is more than an int8 holds, and 0 − 1 no uint8: choices by them would be others."""
+    with pytest.raises(ValueError, match=rf"real rewards, not {jnp.dtype(dtype)}"):
+        jax.eval_shape(curate, jax.random.key(0), POOL, jnp.zeros(8, dtype))
+
+
+# A loop whose model is the mean of what it saw, with noise of sd 1 around it.
+
+
+def _fit(key, state, data):
+    del key, state
+    return data.weight @ data.x
+
+
+def _sample(key, state, num):
+    return state[None] + jax.random.normal(key, (num, *state.shape), state.dtype)
+
+
+MEAN = Model(lambda key, x: x[0], _fit, _sample, None)
+REAL = cr.uniform(jnp.array([[1.0], [2.0], [6.0]]))
+
+
+def _reward(add, x):
+    return x[:, 0] + add
+
+
+def looped(lam=1.0, add=0.0, curate=CURATORS["luce"], metrics=lambda record: {}, state=None):
+    """`begin` and `advance` of two cells that are alike but for their keys."""
+    mixing = cr.with_real(lam)
+    step = cr.retraining(MEAN, reward=Partial(_reward, add), curate=curate, mixing=mixing, pool_size=8, metrics=metrics)
+
+    def begin():
+        start = cr.start(jax.random.key(0), MEAN, mixing, REAL, slot=4) if state is None else state
+        return jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), start)
+
+    def advance(step, state):
+        return jax.vmap(step)(jax.random.split(jax.random.key(1), 2), state)
+
+    return Partial(begin), Partial(advance, step)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"add": jnp.nan}, "effective_size is not finite in generation 0"),
+        ({"curate": cr.threshold(1e9)}, "effective_size is not finite in generation 0"),
+        ({"add": 1e30, "metrics": cr.metrics.reward_moments()}, r"exp_reward_mean is not finite in generation 0"),
+        (
+            {"state": LoopState(jnp.zeros((), int), jnp.full(1, jnp.nan), REAL, ())},
+            "state's model is .*before generation 0",
+        ),
+    ],
+)
+def test_what_is_not_finite_is_refused_by_generation_and_name(tmp_path, options, said):
+    with pytest.raises(RunError, match=said):
+        drive(tmp_path, {}, *looped(**options), cells=CELLS, generations=2)
+    assert not (tmp_path / "metrics.csv").exists()
+
+
+def test_parameters_that_no_metric_shows_are_refused_and_the_generation_before_stays(tmp_path):
+    """The second cell's state becomes infinite with generation 2; its metric never is."""
+
+    def advance(state):
+        ends = (state["t"] == 2)[:, None] & jnp.array([[False], [True]])
+        return {"t": state["t"] + 1, "w": jnp.where(ends, jnp.inf, state["w"])}, {"reward_mean": jnp.zeros(2)}
+
+    begin = Partial(lambda: {"t": jnp.zeros(2, int), "w": jnp.ones((2, 3))})
+    with pytest.raises(RunError, match=r"the state's \['w'\] is not finite after generation 2 \(lam=1, seed=1\)"):
+        drive(tmp_path, {}, begin, Partial(advance), cells=CELLS, generations=5)
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["0", "1"]
+
+
+def test_a_memory_may_hold_what_is_not_finite_where_it_is_not_used(tmp_path):
+    state = LoopState(jnp.zeros(2, int), jnp.ones(2), jnp.full((2, 3), jnp.nan), ())
+    drive(tmp_path, {}, Partial(lambda: state), Partial(lambda s: (s, {"a": s.model})), cells=CELLS, generations=1)
+
+
+def test_the_ends_of_lambda():
+    """λ = 0: the model is the real mean, 3, whatever is curated. λ = ∞: it is the mean of what was kept."""
+    kept = lambda record: {"kept": record.curated.weight @ record.curated.x, "model": record.model}  # noqa: E731
+
+    @jax.jit
+    def course(lam):
+        begin, advance = looped(lam, metrics=kept)
+        return jax.lax.scan(lambda state, _: advance(state), begin(), length=3)[1]
+
+    np.testing.assert_array_equal(course(0.0)["model"], 3)
+    pure = course(jnp.inf)
+    np.testing.assert_allclose(pure["model"][1:], pure["kept"][:-1], rtol=1e-6)
+    assert np.ptp(pure["model"]) > 0.1
+    for bad in (-1.0, np.nan):
+        with pytest.raises(ValueError, match="lam="):
+            cr.with_real(bad)
+
+
+@pytest.mark.parametrize(
+    "model", [cr.gaussian(), cr.gmm(2, steps=2), cr.kde(0.1, size=8), cr.standardised(cr.gaussian())]
+)
+def test_a_collapsed_pool_is_fitted_by_what_is_left(model):
+    """All points equal: samples lie around them, with the ridge's sd of 0.01 or the bandwidth's of 0.1 at most."""
+
+    @jax.jit
+    def drawn(key, x):
+        data = cr.uniform(x)
+        state = model.fit(key, model.init(key, data.x), data)
+        return model.sample(key, state, 50)
+
+    with jax.debug_key_reuse(False):
+        x = drawn(jax.random.key(0), jnp.full((8, 2), 3.0))
+    assert np.isfinite(x).all() and np.abs(x - 3).max() < 5 * 0.1
+
+
+@pytest.mark.parametrize(("dtype", "error"), [("float64", 1e-12), ("bfloat16", 0.02)])
+def test_other_floats_give_the_same_course_to_their_precision(dtype, error):
+    """λ = 0, so that what is drawn does not matter: the mean of 1, 2 and 6."""
+    with jax.enable_x64(dtype == "float64"):
+        real = cr.uniform(jnp.array([[1.0], [2.0], [6.0]], dtype))
+        state = cr.start(jax.random.key(0), MEAN, cr.with_real(0.0), real, slot=4)
+        step = cr.retraining(
+            MEAN, reward=lambda x: x[:, 0], curate=CURATORS["luce"], mixing=cr.with_real(0.0), pool_size=8
+        )
+        state, report = jax.jit(step)(jax.random.key(1), state)
+        assert abs(float(state.model[0]) - 3) < error * 3
+        assert float(report["effective_size"]) == pytest.approx(3, rel=max(error, 1e-6))
