@@ -35,7 +35,7 @@ def test_estimates_stand_beside_their_truths(drawn):
         assert points.get_ydata().tolist() == one.value.ravel().tolist()
         away = np.abs(points.get_xdata().reshape(2, 2) - one.truth[:, None])
         assert (away < one.truth[0] / 2).all() and len(set(points.get_xdata())) == 4
-        assert [line.get_ydata() for line in truths] == [(x, x) for x in one.truth]
+        assert [tuple(line.get_ydata()) for line in truths] == [(x, x) for x in one.truth]
         ends = np.array([path.vertices[:, 1] for path in ax.collections[0].get_paths()])
         np.testing.assert_allclose(ends[:3], np.stack([one.low, one.high], -1).reshape(4, 2)[:3])
         assert np.isfinite(ends).all() and ends[3, 1] > ax.get_ylim()[1]  # has no end: leaves the panel

@@ -145,7 +145,6 @@ def _detected(static: Static, before, after, real, known: Known, level) -> Detec
     _, looked = jax.lax.scan(look, _everywhere(static, known, static.reward_range / jnp.ptp(before)), length=ROUNDS)
     axes, found = jax.tree.map(lambda each: each[-1], looked)
     rarity, strength, share = jnp.meshgrid(*axes, indexing="ij")
-    cold = strength / (1 - rarity) if static.find[1] else jnp.full_like(rarity, 1 / known.temperature)
 
     def estimate(values):  # numbers that stay finite where K, τ and λ do not
         return Estimate(values.ravel()[jnp.argmin(found)], *_range(values, found, found.min() + within))
@@ -159,7 +158,7 @@ def _detected(static: Static, before, after, real, known: Known, level) -> Detec
     freedom = of.alive.sum() - sum(static.find)
     return Detection(
         inverse(estimate(rarity)),
-        inverse(estimate(cold)),
+        inverse(estimate(strength / (1 - rarity))) if static.find[1] else Estimate(*[known.temperature] * 3),
         lam,
         jnp.where(gain <= 0, 1.0, jax.scipy.stats.chi2.sf(gain, 1) / 2),  # K lies on one side of 1
         jnp.where(freedom > 0, jax.scipy.stats.chi2.sf(found.min(), jnp.maximum(freedom, 1)), jnp.nan),

@@ -159,8 +159,10 @@ def _best_of_k(r: Array) -> Operator:
         has_mass, some = level > 0, jnp.where(level > 0, level, 1.0)
         up_to = jnp.where(r >= best, 1.0, jnp.minimum(jnp.cumsum(of_rank)[rank], 1.0))
         finite_k = jnp.where(jnp.isinf(k), 1.0, k)
-        share = jnp.minimum(level / jnp.where(up_to > 0, up_to, 1.0), 1.0)
-        chosen = -(up_to**finite_k) * jnp.expm1(finite_k * jnp.log1p(-share))
+        share = level / jnp.where(up_to > 0, up_to, 1.0)
+        lowest = share >= 1  # nothing is below it, and log 0 would have no derivative
+        missed = jnp.where(lowest, -1.0, jnp.expm1(finite_k * jnp.log1p(-jnp.where(lowest, 0.0, share))))
+        chosen = -(up_to**finite_k) * missed
         of_finite = jnp.where(has_mass, chosen / some, finite_k * up_to ** (finite_k - 1))
         only_best = jnp.where(r > best, jnp.inf, jnp.where(r == best, 1 / some, 0.0))
         return jnp.where(jnp.isinf(k), only_best, of_finite)

@@ -21,6 +21,7 @@ def _duels(r):
 
 STATEMENTS = {
     "trajectory": lambda p, r, lam: theory.trajectory(p, r, k=3.3, lam=lam, num=4)[-1] @ VALUE,
+    "best_of_k": lambda p, r, lam: theory.retrain(p, r, k=3.3, lam=lam, p_ref=p, temperature=0.0) @ VALUE,
     "mixed_limit": lambda p, r, lam: theory.mixed_limit(p, r, k=3.3, lam=lam) @ VALUE,
     "tilt_limit": lambda p, r, lam: theory.tilt_limit(p, r, lam=lam) @ VALUE,
     "reward_gain": lambda p, r, lam: theory.reward_gain(p, r, k=3.3) * lam,
