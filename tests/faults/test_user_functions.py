@@ -93,10 +93,10 @@ def test_a_reward_that_asks_for_values_is_named(reward):
 
 
 def test_a_reward_that_keeps_what_it_saw_is_named():
-    """By JAX itself, where the program is called."""
+    """By JAX itself, where the program is called; its check for keys used twice would fail before."""
     LEFT.clear()
     traced(step(remembers))
-    with pytest.raises(jax.errors.UnexpectedTracerError, match="remembers"):
+    with jax.debug_key_reuse(False), pytest.raises(jax.errors.UnexpectedTracerError, match="remembers"):
         jax.jit(step(remembers))(jax.random.key(1), state())
 
 
