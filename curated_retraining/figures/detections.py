@@ -59,7 +59,7 @@ def estimates(path: FilePath, found: Mapping[str, Estimates], *, band: str, titl
         ax.xaxis.set_major_locator(FixedLocator(one.truth.tolist()))
         for axis in (ax.xaxis, ax.yaxis):
             axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
-        ax.legend(loc="best", handletextpad=0.2)
+        ax.legend(loc="upper left", handletextpad=0.2)
     grey: dict[str, Any] = {"color": "0.6", "marker": "o", "markeredgecolor": "0.3", "markerfacecolor": "0.3"}
     legend = [Line2D([], [], **grey, label=f"a simulated loop, with its {band}")]
     finish(figure, [*legend, Line2D([], [], color="0.2", linestyle="--", label="truth")], title)
