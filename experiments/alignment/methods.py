@@ -136,15 +136,11 @@ def _playing(problem: Problem, begun: LoopState, repetition, model: Model, curat
 def _once(problem: Problem, loop: Loop) -> Loop:
     """`loop` with one generation: after it the model stays, and is only measured."""
 
-    def play(key, state):
-        after, report = loop.step(key, state)
-        return after, {name: report[name] for name in ("kl", "reward_mean", "excess_kl", "mass")}
+    def step(key, state):
+        after = jax.lax.cond(state.generation == 0, lambda: loop.step(key, state)[0], lambda: state)
+        return after, measure(problem, state.model)
 
-    def stay(key, state):
-        del key
-        return state, measure(problem, state.model)
-
-    return Loop(loop.start, lambda key, state: jax.lax.cond(state.generation == 0, play, stay, key, state))
+    return Loop(loop.start, step)
 
 
 def _measured(problem: Problem, record: Generation):
