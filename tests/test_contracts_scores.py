@@ -65,12 +65,11 @@ def test_a_reward_scores_each_point_by_itself_and_its_numbers_are_inputs_of_the_
         traces.append(name)
         return reward(x)
 
-    score, backwards = jax.jit(traced), jnp.arange(N)[::-1]
+    score, beside_others = jax.jit(traced), jnp.concatenate([POINTS[:5], REAL[5:]])
     scored = [np.asarray(score(reward, POINTS)) for reward in REWARDS[name]]
     for reward, values in zip(REWARDS[name], scored, strict=True):
         assert values.shape[0] == N and values.ndim in (1, 2) and np.isfinite(values).all()
-        # sums of a few numbers, of points in another order
-        np.testing.assert_allclose(score(reward, POINTS[backwards]), values[::-1], rtol=1e-6, atol=1e-6)
+        np.testing.assert_array_equal(score(reward, beside_others)[:5], values[:5])
     assert traces == [name]
     assert all(np.abs(values - scored[0]).max() > 0.1 for values in scored[1:])
 
