@@ -123,10 +123,12 @@ def test_the_programs_of_the_ring_can_be_traced():
 
         def generation(begun, key, method=method, value=value):
             loop = method.make.func(problem, begun, *method.make.args[2:], repetition=jnp.zeros((), int), **value)
-            state = loop.start(key)
-            return state, loop.step(key, state)
+            start_key, loop_key = jax.random.split(key)
+            state = loop.start(start_key)
+            return state, loop.step(loop_key, state)
 
-        before, (after, told) = jax.eval_shape(generation, begun, jax.random.key(0))
+        with jax.debug_key_reuse(False):  # it takes the keys of a scan under vmap for used
+            before, (after, told) = jax.eval_shape(generation, begun, jax.random.key(0))
         assert jax.tree.map(jnp.shape, before) == jax.tree.map(jnp.shape, after)
         assert {"kl", "reward_mean", "excess_kl", "mass"} <= told.keys()
 
