@@ -117,7 +117,8 @@ def test_the_pairs_of_dpo_are_those_of_the_loop_of_two(monkeypatch):
 def test_the_programs_of_the_ring_can_be_traced():
     problem = problems.ring(1.0, real=40, first_steps=2, refit_steps=2, steps=2)
     first = methods.first(problem).make(repetition=0)
-    begun = jax.eval_shape(jax.vmap(first.start), jax.random.split(jax.random.key(0), 2))
+    with jax.debug_key_reuse(False):  # it takes the keys of a scan under vmap for used
+        begun = jax.eval_shape(jax.vmap(first.start), jax.random.split(jax.random.key(0), 2))
     for method in methods.all_of(problem, begun, GIVEN):
         value = {axis: values[0] for axis, values in method.axes.items()}
 
@@ -127,8 +128,7 @@ def test_the_programs_of_the_ring_can_be_traced():
             state = loop.start(start_key)
             return state, loop.step(loop_key, state)
 
-        with jax.debug_key_reuse(False):  # it takes the keys of a scan under vmap for used
-            before, (after, told) = jax.eval_shape(generation, begun, jax.random.key(0))
+        before, (after, told) = jax.eval_shape(generation, begun, jax.random.key(0))
         assert jax.tree.map(jnp.shape, before) == jax.tree.map(jnp.shape, after)
         assert {"kl", "reward_mean", "excess_kl", "mass"} <= told.keys()
 

@@ -12,7 +12,6 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 from jax.tree_util import Partial
-from orbax.checkpoint._src.serialization import tensorstore_utils
 from tqdm import tqdm
 
 from curated_retraining.driver import histories
@@ -50,9 +49,8 @@ def newest(folder: str | os.PathLike, begin: Partial) -> State:
 def opened(folder: Path, keep: int | None = None) -> Iterator[ocp.CheckpointManager]:
     """The checkpoints in `folder`, of which the newest `keep` stay."""
     logger = logging.getLogger("absl")  # Orbax tells of every save
-    level, count = logger.level, tensorstore_utils.get_tensorstore_raw_bytes
+    level = logger.level
     logger.setLevel(logging.ERROR)
-    tensorstore_utils.get_tensorstore_raw_bytes = lambda *args: 0  # told in that log alone, and leaks 30 kB a save
     try:
         options = ocp.CheckpointManagerOptions(
             max_to_keep=keep, cleanup_tmp_directories=True, enable_async_checkpointing=False
@@ -61,7 +59,6 @@ def opened(folder: Path, keep: int | None = None) -> Iterator[ocp.CheckpointMana
             yield manager
     finally:
         logger.setLevel(level)
-        tensorstore_utils.get_tensorstore_raw_bytes = count
 
 
 def save(manager: ocp.CheckpointManager, generation: int, state: State, history: Place) -> None:
