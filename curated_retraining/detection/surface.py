@@ -30,7 +30,7 @@ class Curated(NamedTuple):
     """What curation makes of generation t, as its samples tell."""
 
     mean: Array  # [g], of g
-    square: Array  # [g, g], mean of g gᵀ
+    spread: Array  # [g, g], covariance of g over samples
     error: Array  # [g, g], covariance of `mean` from one data set to another
 
 
@@ -58,8 +58,9 @@ def curated(seen: Seen, operator: Operator, k: Array) -> Curated:
         return weight @ seen.before, weight
 
     found, pull, weight = jax.vjp(mean, jnp.full(n, 1 / n, seen.reward.dtype), has_aux=True)
+    away = seen.before - found[None]  # first, so that rounding makes no variance negative where curation leaves little
     influence = jax.vmap(lambda one: pull(one)[0])(jnp.eye(found.shape[0], dtype=found.dtype))  # [g, n]
-    return Curated(found, seen.before.T @ (weight[:, None] * seen.before), jnp.cov(influence, bias=True) / n)
+    return Curated(found, away.T @ (weight[:, None] * away), jnp.cov(influence, bias=True) / n)
 
 
 def distance(seen: Seen, of: Curated, share: Array, fitted_to: Array) -> Array:
@@ -68,16 +69,17 @@ def distance(seen: Seen, of: Curated, share: Array, fitted_to: Array) -> Array:
     `share` is η. A mean of g over generation t + 1 varies by what the model itself says that g does (as in a score
     test), and by the choice of the `fitted_to` curated points that the learner saw.
     """
-    real = seen.real.mean(axis=0)
-    mean = (1 - share) * real + share * of.mean
-    square = (1 - share) * (seen.real.T @ seen.real) / seen.real.shape[0] + share * of.square
+    real, real_spread = seen.real.mean(axis=0), jnp.cov(seen.real.T, bias=True)
+    apart = of.mean - real
+    spread = (1 - share) * real_spread + share * of.spread + share * (1 - share) * jnp.outer(apart, apart)
     error = (
-        (square - jnp.outer(mean, mean)) / seen.after.shape[0]
-        + (1 - share) ** 2 * jnp.cov(seen.real.T, bias=True) / seen.real.shape[0]
-        + share**2 * (of.error + (of.square - jnp.outer(of.mean, of.mean)) / fitted_to)
+        spread / seen.after.shape[0]
+        + (1 - share) ** 2 * real_spread / seen.real.shape[0]
+        + share**2 * (of.error + of.spread / fitted_to)
     )
-    away = seen.after.mean(axis=0) - mean
-    return away @ jnp.linalg.solve(jnp.where(jnp.outer(seen.alive, seen.alive), error, jnp.eye(len(mean))), away)
+    least = 1e-5 * jnp.trace(error)  # what varies less is rounding, or a function that is not alive
+    away = seen.after.mean(axis=0) - real - share * apart
+    return away @ jnp.linalg.solve(error + least * jnp.eye(len(away), dtype=error.dtype), away)
 
 
 def _rank(pooled: Array, reward: Array) -> Array:

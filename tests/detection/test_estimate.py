@@ -96,16 +96,17 @@ def test_both_are_known_only_where_rewards_spread_over_temperatures():
     temperature, keys = jnp.array([0.5, 5.0]), jax.random.split(jax.random.key(2), 2)
 
     def after(temperature, key):
-        return draws(key, NORMAL * theory.k_way_ratio(NORMAL, SUPPORT, 4.0, temperature=temperature), 4000)
+        return draws(key, NORMAL * theory.k_way_ratio(NORMAL, SUPPORT, 4.0, temperature=temperature), 1500)
 
-    before = jax.vmap(lambda key: draws(key, NORMAL, 4000))(keys)
+    before = jax.vmap(lambda key: draws(key, NORMAL, 1500))(keys)
     samples = before, jax.vmap(after)(temperature, jax.random.split(jax.random.key(3), 2)), before
     found = detected(("k", "temperature"), *samples, jnp.ones(2), temperature, jnp.full(2, jnp.inf), 0.999)
     assert held(found.k, 4.0).all() and held(found.temperature, temperature).all()
-    assert found.k.high[0] < 7 and found.k.low[0] > 2.5 and found.temperature.high[0] / found.temperature.low[0] < 2.5
+    assert found.k.high[0] < 12 and found.k.low[0] > 1.7 and found.temperature.high[0] < 6 * found.temperature.low[0]
     assert found.k.high[1] == jnp.inf and found.k.low[1] < 1.3
     strength = (1 - 1 / found.k.value) / found.temperature.value
-    np.testing.assert_allclose(strength, (1 - 1 / 4) / temperature, rtol=0.2)
+    error = jnp.sqrt(2 / 1500) / 0.88  # of a weak strength: that of two means of 1,500 rewards, sd 0.88
+    assert abs(strength[1] - 0.75 / 5) < 3.5 * error and abs(strength[0] - 1.5) < 0.4
 
 
 def test_best_of_k_is_seen_by_ranks_alone():
