@@ -214,7 +214,7 @@ def run():
     before = set(flags.FLAGS)
     phase_diagram.define()
     ours = set(flags.FLAGS) - before
-    assert ours - set(phase_diagram.FLAGS_OF_RESULTS) == {"every", "memory", "out"}  # these change no result
+    assert ours - set(phase_diagram.FLAGS_OF_RESULTS) == {"every", "keep", "memory", "out"}  # these change no result
 
     def call(*arguments):
         with flagsaver.flagsaver(), jax.debug_key_reuse(False):  # which takes a map's keys for used ones

@@ -30,6 +30,7 @@ def test_rewards_are_found_from_shares(k):
     np.testing.assert_allclose(found.reward, REWARD - P @ REWARD, atol=1e-4)
 
 
+@pytest.mark.long
 def test_errors_are_those_of_many_data_sets(counts):
     """400 sets: a variance of 1 is known to 7 % (one σ), a mean of 0 to 0.05."""
     found = jax.jit(jax.vmap(lambda before, after: class_rewards(before, after, 4.0)))(*counts)
