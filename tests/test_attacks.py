@@ -51,6 +51,7 @@ def test_many_comparisons_give_the_reward_back(assert_mean):
         assert_mean(jax.jit(jax.vmap(one))(jax.random.split(jax.random.key(1), 200)), true)
 
 
+@pytest.mark.long
 def test_derivatives_in_the_labels_are_those_of_refits():
     step = 1e-2
     slope = jax.grad(outcome)(LABEL)

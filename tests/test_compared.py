@@ -102,6 +102,7 @@ def test_the_judge_is_too_sure_until_it_is_calibrated():
     assert abs(found.temperature - 4) < 0.2 and found.errors[0] > 0.4 > 0.02 > found.errors[1]
 
 
+@pytest.mark.long
 def test_strategies_leave_numbers_a_table_and_a_figure(tmp_path):
     with command(strategies, "strategies") as run:
         out = tmp_path / "run"

@@ -185,6 +185,7 @@ def test_what_partials_hold_is_an_argument_of_the_program(tmp_path):
     np.testing.assert_array_equal(history["total"], 100_000)
 
 
+@pytest.mark.long
 def test_a_loop_killed_at_any_moment_ends_with_the_same_bytes(tmp_path):
     """Kills -9 once while it compiles and once while it saves."""
     whole, killed = tmp_path / "whole", tmp_path / "killed"

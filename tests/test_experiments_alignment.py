@@ -98,6 +98,7 @@ def test_the_table_tells_the_last_generation_and_every_value():
     assert len(text) == 1 + 1 + 2 + 1 and "2 seeds" in text[-1]
 
 
+@pytest.mark.long
 def test_the_pairs_of_dpo_are_those_of_the_loop_of_two(monkeypatch):
     monkeypatch.setattr(methods, "_once", lambda problem, loop: loop)
     monkeypatch.setattr(

@@ -66,6 +66,7 @@ def test_cells_side_by_side_give_the_same_numbers(swept):
         np.testing.assert_allclose(values, swept.history[name][:1], rtol=1e-5, err_msg=name)
 
 
+@pytest.mark.long
 def test_the_batch_is_measured_where_none_is_given(capsys):
     found = cr.sweep(make, {"k": [2], "lam": [1.0], "temperature": [1.0]}, range(9), **OPTIONS)
     said = capsys.readouterr().out

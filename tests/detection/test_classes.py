@@ -43,6 +43,7 @@ def test_what_no_rewards_explain_is_no_number():
     assert np.isnan(found.reward).all() and np.isnan(found.error).all()  # best of 2 makes 1/2 no more than 3/4
 
 
+@pytest.mark.long
 def test_the_least_k_is_below_the_truth_and_comes_near_to_best_of_k(counts):
     """400 sets at 90 % confidence: at most 40 + 4 · 6 are above; best-of-4 attains the bound as samples grow."""
     assert (jax.vmap(least_k)(*counts) > 4).sum() <= 64

@@ -57,6 +57,7 @@ def held(one, truth):
 
 
 @pytest.mark.parametrize("find", [("k",), ("k", "lam")])
+@pytest.mark.long
 def test_loops_are_seen_through(find):
     """18 loops a case, 2,000 samples: intervals of 4 standard errors (a miss has odds of 6e-5 each)."""
     lam, temperature = (grid.ravel() for grid in jnp.meshgrid(jnp.array([jnp.inf, 1.0, 0.5]), jnp.array([1.0, 0.5])))
@@ -72,6 +73,7 @@ def test_loops_are_seen_through(find):
 
 
 @pytest.mark.parametrize("k", [1.0, 4.0])
+@pytest.mark.long
 def test_intervals_and_p_values_are_as_often_wrong_as_they_say(k):
     """200 pairs of 300 samples: a 90 % interval holds K in 180 ± 4.2; at K = 1 curation is seen in 20 ± 4.2."""
 
