@@ -27,7 +27,9 @@ def executed(script: Path) -> nbformat.NotebookNode:
     """The notebook of a script, run from its first cell to its last; a cell that raises stops the build."""
     notebook = jupytext.read(script)
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    NotebookClient(notebook, timeout=None, kernel_name="python3", resources={"metadata": {"path": str(ROOT)}}).execute()
+    NotebookClient(
+        notebook, timeout=None, startup_timeout=600, kernel_name="python3", resources={"metadata": {"path": str(ROOT)}}
+    ).execute()
     return notebook
 
 
