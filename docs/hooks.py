@@ -1,14 +1,17 @@
-"""The site's notebooks: scripts in percent format, executed at each build, shown with what they print and draw."""
+"""The site's notebooks, executed at each build and shown with what they print and draw; and that no page fetches."""
 
 import base64
+import re
 from pathlib import Path
 
 import jupytext
 import nbformat
+from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 from nbclient import NotebookClient
 
 ROOT = Path(__file__).parent
+FETCHES = re.compile(r"""<(?:script|link|img|iframe)\b[^>]*\b(?:src|href)=["'](?:https?:)?//[^>]*>""")
 
 
 def on_files(files: Files, config) -> Files:
@@ -23,11 +26,20 @@ def on_files(files: Files, config) -> Files:
     return files
 
 
+def on_post_page(output: str, page, config) -> str:
+    """Stops the build at a page that a reader without a network would not see whole."""
+    if found := FETCHES.search(output):
+        raise PluginError(f"{page.file.src_uri} fetches {found.group()}: keep a copy in docs/")
+    return output
+
+
 def executed(script: Path) -> nbformat.NotebookNode:
     """The notebook of a script, run from its first cell to its last; a cell that raises stops the build."""
     notebook = jupytext.read(script)
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    NotebookClient(notebook, timeout=None, kernel_name="python3", resources={"metadata": {"path": str(ROOT)}}).execute()
+    NotebookClient(
+        notebook, timeout=None, startup_timeout=600, kernel_name="python3", resources={"metadata": {"path": str(ROOT)}}
+    ).execute()
     return notebook
 
 

@@ -56,7 +56,9 @@ for row, name in zip(axes, LAMS, strict=True):
     for axis, t in zip(row, (0, 2, GENERATIONS), strict=True):
         axis.scatter(*measured["pool"][list(LAMS).index(name), t].T, s=3, color=BLUE)
         axis.set(title=f"generation {t}", aspect="equal", xlim=(-3.3, 3.3), ylim=(-3.3, 3.3))
-    row[0].set_ylabel(name)
+    row[0].set_ylabel(f"{name}\n$x_2$")
+for axis in axes[1]:
+    axis.set_xlabel("$x_1$")
 
 # %% [markdown]
 # Alone, everything that is left lies where it is liked best. With real data seven modes stay, thinner than they were.
@@ -88,8 +90,8 @@ axis.set(xlabel="generation", ylabel="mass of what is liked best", ylim=(0, 1.02
 axis.legend()
 
 # %% [markdown]
-# The mass of what is liked best never falls: curation optimises the reward, though nobody computes a gradient of it.
-# The price is everything else.
+# In the pure loop the exact mass of what is liked best never falls: curation optimises the reward, though nobody
+# computes a gradient of it. The price is everything else.
 #
 # ## What is lost
 
