@@ -20,7 +20,7 @@ import curated_retraining as cr
 from curated_retraining import data, figures, grids, metrics, theory
 from curated_retraining.driver import drive
 from curated_retraining.types import Array, Model, PRNGKey, Static
-from experiments import common
+from experiments import common, twins
 
 FLAGS = flags.FLAGS
 NAMES = ("rock", "paper", "scissors")
@@ -73,6 +73,7 @@ def main() -> None:
             every=FLAGS.every,
             keep=FLAGS.keep,
         )
+        twins.leave(out / model, {"share": course}, twins.over_seeds(cells))
         measured[model] = common.by_row(history["share"], len(FLAGS.lam))
     for model, share in measured.items():
         print(table(model, share, course, FLAGS.lam))
@@ -82,7 +83,7 @@ def main() -> None:
         figures.ternary(
             path, share, course, rows=common.row_titles(FLAGS.lam), names=NAMES, theory=f"exact, K = {FLAGS.k}"
         )
-    print(f"results in {out}: metrics.csv, checkpoints/ and figures/ternary.png of {', '.join(measured)}")
+    print(f"results in {out}: metrics.csv, exact.csv, checkpoints/ and figures/ternary.png of {', '.join(measured)}")
 
 
 def make(sizes: Static, shares: Array, strength: Array | float, *, lam: Array) -> grids.Loop:

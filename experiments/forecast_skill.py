@@ -19,7 +19,7 @@ from curated_retraining import figures, forecast
 from curated_retraining.data import cumulative, draw_index
 from curated_retraining.driver import claimed, write
 from curated_retraining.types import Array, LoopState, Model
-from experiments import common
+from experiments import common, twins
 from experiments.gmm import RING
 from experiments.moons import MOONS
 from experiments.plane import run
@@ -66,6 +66,9 @@ def judge(target: Target, data: str, model: str, folder: Path) -> list[dict[str,
     start = known(target, played)
     options = {"k": FLAGS.k, "generations": FLAGS.generations, "temperature": FLAGS.temperature}
     foretold = jax.tree.map(np.asarray, foretell(start, classes=len(target.names), **options))
+    seeds = [FLAGS.seed + i for i in range(FLAGS.seeds)]
+    columns = [{"lam": lam, "seed": seed} for lam in FLAGS.lam for seed in seeds]
+    twins.leave(folder, {"share": foretold.share}, columns, twins.FORETOLD)
     perfect = jax.tree.map(
         np.asarray, play_perfectly(start, len(target.names), played.settings["pool"], FLAGS.k, FLAGS.temperature)
     )

@@ -24,7 +24,7 @@ from curated_retraining import figures, grids, preferences
 from curated_retraining.driver import drive
 from curated_retraining.networks.mlp import MLP
 from curated_retraining.types import Array, Generation, LoopState, Preference, PRNGKey, Reward, Static
-from experiments import common
+from experiments import common, twins
 from experiments.gmm import RING
 from experiments.plane import population
 
@@ -88,6 +88,8 @@ def main() -> None:
             every=FLAGS.every,
             keep=FLAGS.keep,
         )
+        if proxy == "truth":
+            twins.leave(out / proxy, {"reward_mean": course, "true_mean": course}, twins.over_seeds(cells))
         for index, name in enumerate(titles(proxy)):
             here = slice(index, None, len(titles(proxy)))
             rows = len(lams) * len(titles(proxy))

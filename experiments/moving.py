@@ -21,7 +21,7 @@ import curated_retraining as cr
 from curated_retraining import figures, grids, metrics, preferences, theory
 from curated_retraining.driver import drive
 from curated_retraining.types import Array, Generation, LoopState, Preference, PRNGKey, Static, Step
-from experiments import common
+from experiments import common, twins
 from experiments.gmm import RING
 from experiments.plane import models, population
 
@@ -82,11 +82,11 @@ def main() -> None:
             keep=FLAGS.keep,
         )
         measured, course = ({name: common.by_row(v, len(lams)) for name, v in history.items()}, exact(kind, lams))
+        twins.leave(out / kind, course, twins.over_seeds(cells))
         print(table(kind, measured, course))
         draw(out / kind / "figures", kind, measured, course)
-    print(
-        f"results in {out}: metrics.csv, checkpoints/ and figures/ (paths.png, curves.png) of {', '.join(FLAGS.taste)}"
-    )
+    left = "metrics.csv, exact.csv, checkpoints/ and figures/ (paths.png, curves.png)"
+    print(f"results in {out}: {left} of {', '.join(FLAGS.taste)}")
 
 
 def people(kind: str) -> tuple[Preference, Partial]:

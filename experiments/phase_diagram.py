@@ -159,7 +159,9 @@ def train(
         theirs = exact_map(out / f"{_file(pair)}_at_trained.csv", levels, grid, window)
         errors = {f"{name}_error": values for name, values in error.items()}
         write(out / f"{_file(pair)}_trained.csv", report.to_csv(grid, mean | errors))
-        print(report.compare(pair, grid, mean, error, theirs))
+        said = report.compare(pair, grid, mean, error, theirs)
+        write(out / f"{_file(pair)}.txt", said + "\n")
+        print(said)
         over[pair] = (grid, mean, called, hollow)
     return over
 

@@ -44,7 +44,7 @@ def finished(tmp_path_factory):
     return out, done.stdout
 
 
-def test_a_run_leaves_numbers_and_figures(finished):
+def test_a_run_leaves_numbers_and_figures(finished, assert_twins):
     out, said = finished
     rows = list(csv.DictReader((out / "metrics.csv").open()))
     assert [(row["lam"], row["seed"], row["generation"]) for row in rows] == [
@@ -56,6 +56,7 @@ def test_a_run_leaves_numbers_and_figures(finished):
     assert sorted(path.name for path in (out / "figures").iterdir()) == [
         "curves.png", "densities.png", "generations.gif", "shares.png",
     ]  # fmt: skip
+    assert_twins(out, {"top_mass": 0.13, "share_0": 0.13})  # 4 standard errors of two seeds' 100 points
     config = json.loads((out / "config.json").read_text())
     assert config["flags"]["k"] == 4 and config["flags"]["gamma"] == 10.0 and config["flags"]["pool"] == 400
     assert "top level mass" in said and str(out) in said

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from absl import flags
 
-from experiments import common
+from experiments import common, twins
 from experiments.adversary import annotators, attacked, report, world
 
 FLAGS = flags.FLAGS
@@ -44,6 +44,8 @@ def main() -> None:
 
     history = annotators.play(out / "annotators", settings, plane, shares, k=FLAGS.k, **played)
     exact = annotators.courses(plane, shares, k=FLAGS.k, generations=FLAGS.generations)
+    rows = [{"adversary": kind, "share": share} for kind, share in annotators.cells(shares)]
+    twins.leave(out / "annotators", exact, rows)
     people = _by_cell(history, FLAGS.seeds), {name: values[:, None] for name, values in exact.items()}
 
     weights = attacked.learn(
@@ -51,6 +53,8 @@ def main() -> None:
     )
     history = attacked.play(out / "attacked", settings, weights, budgets, **played)
     exact = attacked.courses(plane, weights, generations=FLAGS.generations)
+    rows = [{"attack": kind, "budget": b, "seed": seed} for kind, b in attacked.cells(budgets) for seed in seeds]
+    twins.leave(out / "attacked", exact, rows)
     learnt = _by_cell(history, FLAGS.seeds), _by_cell({name: values.T for name, values in exact.items()}, FLAGS.seeds)
     report.write(out, people, learnt, shares, budgets, k=FLAGS.k)
 

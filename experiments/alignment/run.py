@@ -9,7 +9,7 @@ from jax.tree_util import Partial
 
 from curated_retraining import grids
 from curated_retraining.driver import History, drive, newest
-from experiments import common
+from experiments import common, twins
 from experiments.alignment import methods, problems, report
 from experiments.alignment.methods import Method
 from experiments.alignment.problems import Problem
@@ -68,6 +68,9 @@ def play(folder: Path, problem: Problem, given: methods.Settings) -> list[Course
     drive_all(folder, first)
     begun = newest(folder / first.name, programs(first)[0])
     played = [(method, drive_all(folder, method)) for method in methods.all_of(problem, begun, given)]
+    for method, _ in played:
+        course = dict(zip(report.NAMES, np.moveaxis(report.exact_courses(problem.points, method), -1, 0), strict=True))
+        twins.leave(_folder(folder, method), course, twins.over_seeds(grid(method)))
     return [course for method, history in played for course in report.courses(problem.points, method, history)]
 
 
@@ -81,7 +84,7 @@ def drive_all(folder: Path, method: Method) -> History:
     """The history of a method, `[values, seeds, generations + 1]` a metric."""
     cells = grid(method)
     history = drive(
-        folder / method.name.replace(" ", "_"),
+        _folder(folder, method),
         common.settings(),
         *programs(method),
         cells=cells,
@@ -95,6 +98,10 @@ def drive_all(folder: Path, method: Method) -> History:
 def grid(method: Method) -> list[grids.Cell]:
     """The cells of a method: its values × seeds."""
     return grids.grid(method.axes, FLAGS.seed + np.arange(FLAGS.seeds))
+
+
+def _folder(folder: Path, method: Method) -> Path:
+    return folder / method.name.replace(" ", "_")
 
 
 def _are_positive(texts: list[str]) -> bool:

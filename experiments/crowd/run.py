@@ -15,7 +15,7 @@ import curated_retraining as cr
 from curated_retraining import data, grids, metrics, theory
 from curated_retraining.driver import drive
 from curated_retraining.types import Array, Generation, Reward
-from experiments import common
+from experiments import common, twins
 from experiments.crowd import report
 from experiments.plane import population
 from experiments.plane.target import Target
@@ -69,6 +69,8 @@ def main() -> None:
     rewards = cr.stack(*(cr.distance(mode, r_min=RING.r_min, gamma=FLAGS.gamma) for mode in modes))
     exact = courses(rewards, crowds)
     measured = {k: play(out / f"k={k}", k, rewards, crowds) for k in FLAGS.k}
+    for k, course in exact.items():
+        twins.leave(out / f"k={k}", course, [{"k": k, "crowd": crowd.name} for crowd in crowds])
     report.write(out, [float(q) for q in FLAGS.q], measured, exact)
 
 

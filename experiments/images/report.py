@@ -9,7 +9,7 @@ import numpy as np
 from curated_retraining import figures, forecast
 from curated_retraining.driver import History
 from curated_retraining.forecast import Forecast
-from experiments import common
+from experiments import common, twins
 from experiments.images.observed import Judged
 
 FIGURES = ("shares.png", "quality.png", "curation.png", "samples.png")
@@ -40,8 +40,10 @@ def write(
     """Prints the table and leaves the figures in `out/figures`; `liked` is the class that the reward likes, if any."""
     measured = {name: common.by_row(values, len(lams)) for name, values in history.items()}
     predicted = predict(measured["judged"], real, len(names), lams=lams, k=k, temperature=temperature)
+    foretold = {name: getattr(predicted, name) for name in ("reward_mean", "exp_reward_mean", "entropy", "share")}
+    twins.leave(out, foretold, [{"lam": lam} for lam in lams], twins.FORETOLD)
     print(table(measured, predicted, lams, names, liked))
-    print(f"results in {out}: metrics.csv, checkpoints/ and figures/ ({', '.join(FIGURES)})")
+    print(f"results in {out}: metrics.csv, foretold.csv, checkpoints/ and figures/ ({', '.join(FIGURES)})")
 
     folder = out / "figures"
     folder.mkdir(exist_ok=True)

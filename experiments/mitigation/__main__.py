@@ -16,7 +16,7 @@ import curated_retraining as cr
 from curated_retraining import figures, forecast
 from curated_retraining.driver import drive, write
 from curated_retraining.grids import Cell
-from experiments import common
+from experiments import common, twins
 from experiments.compared import loops, numbers, ring
 from experiments.gmm import RING
 from experiments.mitigation import judge, methods
@@ -80,7 +80,9 @@ def main() -> None:
     sd = float(np.sqrt(plane.p_ref @ (plane.reward - plane.p_ref @ plane.reward) ** 2))
     played = {name: np.moveaxis(values, 0, 1) for name, values in history.items()}
     measured = _by_method(numbers.summary(played, sd), len(seeds))
-    exact = _by_method(numbers.summary(methods.exact(plane, task, cells, FLAGS.generations), sd), len(seeds))
+    course = methods.exact(plane, task, cells, FLAGS.generations)
+    twins.leave(out, course, columns)
+    exact = _by_method(numbers.summary(course, sd), len(seeds))
     _report(out, every, measured, {name: values.mean(axis=1) for name, values in exact.items()})
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from curated_retraining import figures, theory
 from curated_retraining.driver import History
 from curated_retraining.types import Array
-from experiments import common
+from experiments import common, twins
 from experiments.plane import population
 from experiments.plane.population import SIDE, Population
 from experiments.plane.target import Target
@@ -38,8 +38,9 @@ def write(
     course, limit = exact
     measured = {name: common.by_row(values, len(lams)) for name, values in history.items()}
     predicted = {name: np.asarray(v) for name, v in population.moments(plane, course, len(target.names)).items()}
+    twins.leave(out, predicted, [{"lam": lam} for lam in lams])
     print(table(measured["top_mass"], predicted["top_mass"], lams))
-    print(f"results in {out}: metrics.csv, checkpoints/ and figures/ ({', '.join(FIGURES)})")
+    print(f"results in {out}: metrics.csv, exact.csv, checkpoints/ and figures/ ({', '.join(FIGURES)})")
 
     folder = out / "figures"
     folder.mkdir(exist_ok=True)

@@ -70,6 +70,7 @@ def main() -> None:
     settings, every = common.settings(), {rule.name: rule for rule in of_mixture}
     measured = play.play(out, settings, task, play.mixture(), of_mixture)
     exact = play.exact(plane, task, of_mixture)
+    play.leave(out, exact, task, of_mixture)
     names = list(every)
     if FLAGS.denoising:
         alike = every.get(f"K = {FLAGS.k}", of_mixture[1])
@@ -77,6 +78,7 @@ def main() -> None:
         theirs = play.play(out / "ddpm", settings, task, play.diffusion(), of_diffusion)
         measured = {name: np.concatenate([values, theirs[name]], axis=1) for name, values in measured.items()}
         theirs = play.exact(plane, task, of_diffusion)
+        play.leave(out / "ddpm", theirs, task, of_diffusion)
         exact = {name: np.concatenate([values, theirs[name]], axis=1) for name, values in exact.items()}
         names += [f"{rule.name} (ddpm)" for rule in of_diffusion]
     _report(out, measured, exact, names, float(np.sqrt(plane.p_ref @ (plane.reward - plane.p_ref @ plane.reward) ** 2)))

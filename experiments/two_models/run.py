@@ -8,8 +8,8 @@ import numpy as np
 from absl import app, flags
 
 from curated_retraining import figures
-from curated_retraining.driver import claimed
-from experiments import common
+from curated_retraining.driver import claimed, write
+from experiments import common, twins
 from experiments.gmm import RING
 from experiments.plane import models
 from experiments.two_models import ring, toy
@@ -70,7 +70,9 @@ def _toy(out, settings, seeds):
         pool=FLAGS.toy_pool, generations=FLAGS.toy_generations, every=FLAGS.every, keep=FLAGS.keep,
     )  # fmt: skip
     found, dense = toy.measured(history, strengths), np.linspace(strengths[0], strengths[-1], DENSE)
-    print(toy.table(found, toy.exact(np.array(strengths)), strengths))
+    said = toy.table(found, toy.exact(np.array(strengths)), strengths)
+    write(out / "toy.txt", said + "\n")  # measured and exact are fixed points, no courses
+    print(said)
     figures.along(
         out / "figures" / "toy.png",
         found,
@@ -96,6 +98,8 @@ def _ring(out, settings, seeds):
     )  # fmt: skip
     found = ring.measured(history, len(others))
     course = ring.exact(taste, np.array(others), lam=lam, generations=FLAGS.generations)
+    exact_means = course.reshape(2, -1, course.shape[-1])  # [2, curated × others, generations + 1]
+    twins.leave(out / "ring", {f"reward_mean_{i}": exact_means[i] for i in range(2)}, ring.cells(others))
     print(ring.table(found[..., -1], course[..., -1], others))
 
     dense = np.linspace(0, max(others[-1], 0.5), DENSE)
