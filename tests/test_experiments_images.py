@@ -24,7 +24,7 @@ from curated_retraining.types import Generation, Static
 from experiments.images import generators, observed, report, run
 
 SMALL = ["--dataset=npz", "--first_steps=4", "--steps=2", "--pool=24", "--k=3", "--generations=2", "--seeds=2"]
-FIGURES = ["curation.png", "quality.png", "samples.png", "shares.png"]
+FIGURES = ["curation.png", "frames", "quality.png", "samples.png", "shares.png"]
 
 
 @pytest.fixture(scope="module")
