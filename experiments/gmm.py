@@ -3,8 +3,8 @@
 python -m experiments.gmm --reward=distance
 
 A diffusion model, or another `--model`, learns eight Gaussians on a ring and is retrained on its own samples after
-people have chosen among them. By default they like what is near the mode at (2, 0). It prints the mass of what they like
-best beside the exact course, and draws densities, metrics and shares of the modes over generations.
+people have chosen among them. By default they like what is near the mode at (2, 0). It prints the mass of what they
+like best beside the exact course, and draws densities, metrics and shares of the modes over generations.
 """
 
 from curated_retraining import data

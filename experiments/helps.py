@@ -102,7 +102,8 @@ def _meaning(flag: flags.Flag) -> str:
     limits = [f"one of {', '.join(choices)}"] if choices else []
     limits += [f"at least {low}"] if low is not None else []
     limits += [f"at most {high}"] if high is not None and high < MANY else []
-    told = (flag.help or "").removeprefix(f"<{'|'.join(choices or [])}>: ")  # which absl puts before it
+    told = (flag.help or "").partition(";\n    repeat this option")[0]  # what absl adds is said in our words
+    told = told.removeprefix(f"<{'|'.join(choices or [])}>: ")
     return "; ".join([told, *limits])
 
 

@@ -76,7 +76,8 @@ def test_a_run_leaves_numbers_checkpoints_and_figures(finished, name, assert_twi
     parts = [path.parent for path in out.rglob("config.json")]
     assert parts
     for part in parts:
-        assert json.loads((part / "config.json").read_text())["flags"]["seeds"] == 2
+        flags = json.loads((part / "config.json").read_text())["flags"]
+        assert flags["seeds"] == 2 and {flag[2:].split("=")[0] for flag in SMALL[name]} <= flags.keys()
         assert {step.name for step in (part / "checkpoints").iterdir()} >= {"0", "1", "2"}
         assert [row["generation"] for row in rows(part)][:3] == ["0", "1", "2"]
     for part, near in TWINS[name].items():

@@ -50,14 +50,14 @@ def read(folder: Path) -> Run:
     """
     if not folder.is_dir():
         raise app.UsageError(f"{folder} is no folder: name the folders of runs, such as runs/gmm")
-    configs = [path for path in sorted(folder.rglob("config.json")) if not _is_inside(path, "checkpoints")]
+    configs = _files(folder, "config.json")
     if not configs:
         raise app.UsageError(
             f"{folder} holds no run, which has a config.json: name the folder that an experiment had as --out"
         )
     settings, environment = _merged(folder, configs)
     files = {
-        kind: {str(path.relative_to(folder)): path for path in sorted(folder.rglob(f"*.{kind}"))}
+        kind: {str(path.relative_to(folder)): path for path in _files(folder, f"*.{kind}")}
         for kind in ("csv", "txt", "png")
     }
     parts = [_part(folder, path.parent) for name, path in files["csv"].items() if path.name == "metrics.csv"]
@@ -67,31 +67,32 @@ def read(folder: Path) -> Run:
         environment=environment,
         parts=parts,
         tables={name: _rows(path) for name, path in files["csv"].items() if path.name not in ALSO},
-        texts={name: path.read_text() for name, path in files["txt"].items() if not _is_inside(path, "frames")},
-        figures={name: path for name, path in files["png"].items() if not _is_inside(path, "frames")},
+        texts={name: path.read_text(encoding="utf-8", errors="replace") for name, path in files["txt"].items()},
+        figures=files["png"],
         frames=_frames(folder / "figures" / "frames"),
     )
 
 
 def _merged(folder: Path, paths: list[Path]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Flags and environment of a run; where its programs have folders of their own, all the values that they had."""
-    top = min(len(path.parts) for path in paths)
-    configs = [_config(path) for path in paths if len(path.parts) == top]
-    if any(flags.keys() != configs[0][0].keys() for flags, _ in configs):
-        raise app.UsageError(f"{folder} holds several runs: name each, such as {paths[0].parent}")
-    of_flags, of_environment = zip(*configs, strict=True)
+    homes = {path.parent for path in paths}
+    outermost = [path for path in paths if not homes & set(path.parent.parents)]
+    of_flags, of_environment = zip(*map(_config, outermost), strict=True)
+    alike = all(flags.keys() == of_flags[0].keys() for flags in of_flags)
+    if not alike or sum(len(_different(of_flags, key)) > 1 for key in of_flags[0]) > 1:  # one flag: which program it is
+        raise app.UsageError(f"{folder} holds several runs: name each, such as {outermost[0].parent}")
     return _values(of_flags), _values(of_environment)
 
 
 def _values(columns: tuple[dict[str, Any], ...]) -> dict[str, Any]:
     """The value of each key, or a list of those that differ."""
-    found = {}
-    for key in columns[0]:
-        different = [
-            column[key] for i, column in enumerate(columns) if column[key] not in [c[key] for c in columns[:i]]
-        ]
-        found[key] = different[0] if len(different) == 1 else different
-    return found
+    found = {key: _different(columns, key) for key in columns[0]}
+    return {key: values[0] if len(values) == 1 else values for key, values in found.items()}
+
+
+def _different(columns: tuple[dict[str, Any], ...], key: str) -> list[Any]:
+    values = [column.get(key) for column in columns]
+    return [value for index, value in enumerate(values) if value not in values[:index]]
 
 
 def _config(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -130,5 +131,7 @@ def _frames(folder: Path) -> Frames:
     return Frames({name: at for name, at in rows.items() if at}, caption.read_text() if caption.exists() else "")
 
 
-def _is_inside(path: Path, name: str) -> bool:
-    return name in path.parts
+def _files(folder: Path, pattern: str) -> list[Path]:
+    """Those that tell of the run: neither checkpoints nor frames, which have a place of their own."""
+    found = sorted(folder.rglob(pattern))
+    return [path for path in found if not {"checkpoints", "frames"} & set(path.relative_to(folder).parts)]
