@@ -16,8 +16,8 @@ from curated_retraining.figures.style import STYLE, Extent, FilePath, publish, r
 
 MOST = 24  # generations that are drawn, evenly spaced, the first and last included
 CAPTION = (
-    f"The darker, the denser (square roots, on one scale for all generations of a row). Dashed, {MASS:.0%} of the exact "
-    "mass; green, the edge of the top reward set; grey, lower rewards."
+    f"The darker, the denser (square roots, on one scale for all generations of a row). Dashed, {MASS:.0%} of the "
+    "exact mass; green, the edge of the top reward set; grey, lower rewards."
 )
 
 
