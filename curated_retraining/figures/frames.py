@@ -45,6 +45,8 @@ def density_frames(
         image = draw_density(ax, shown[0], norm, extent, reward)
         draw_axis(ax.xaxis, "$x_1$", *extent[:2])
         draw_axis(ax.yaxis, "$x_2$", *extent[2:])
+        figure.draw_without_rendering()
+        figure.set_layout_engine(None)  # panels stand still
         for t, density in zip(times, shown, strict=True):
             image.set_data(density)
             lines = draw_region(ax, exact[row, t], extent)
