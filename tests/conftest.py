@@ -40,7 +40,8 @@ def assert_mean():
 def assert_twins():
     """Asserts that each row of `exact.csv` is a row of `metrics.csv` beside it, and no cell or generation is missing.
 
-    `near` says how far a metric's mean over seeds may be from the exact one.
+    `near` says how far a metric's mean over seeds may be from the exact one, where that is a number: not every row has
+    one, but some have.
     """
 
     def check(folder, near, name="exact.csv"):
@@ -52,8 +53,11 @@ def assert_twins():
         for row in measured:
             found.setdefault(tuple(row[column] for column in cell), []).append(row)
         assert [tuple(row[column] for column in cell) for row in exact] == list(found)
+        assert all(any(row[metric] != "nan" for row in exact) for metric in near)
         for row, same in zip(exact, found.values(), strict=True):
             for metric, most in near.items():
+                if row[metric] == "nan":
+                    continue
                 away = np.mean([float(one[metric]) for one in same]) - float(row[metric])
                 assert abs(away) <= most, f"{metric} is {away} from its twin at {row}"
 

@@ -9,6 +9,7 @@ from experiments.report.runs import Rows, Run
 
 HERE = Path(__file__).parent
 ROWS = 200  # of a table that is shown as it is
+SMALL = 300  # pixels
 NOTHING_ELSE = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 ALTERNATIVES = {  # by the name of a figure's file, for those who cannot see it; the numbers are in the tables
     "curves": "Metrics over generations, measured and exact",
@@ -113,11 +114,19 @@ def _frame_row(run: Run, row: str, at: dict) -> str:
     name, _, value = row.partition("=")
     title = f"{run.name}, {numbers.called(((name, value),))}"
     images = "".join(
-        markup.picture(path, f"{title}, generation {t}", f'data-t="{t}"{"" if index == 0 else " hidden"}')
+        markup.picture(
+            path, f"{title}, generation {t}", f'class="{_look(path)}" data-t="{t}"{"" if index == 0 else " hidden"}'
+        )
         for index, (t, path) in enumerate(at.items())
     )
     caption = f'{markup.text(title)}, <span class="at">t = {next(iter(at))}</span>'
     return f'<figure class="frames"><figcaption>{caption}</figcaption>{images}</figure>'
+
+
+def _look(path: Path) -> str:
+    """Small pictures, such as grids of samples a pixel a pixel, are enlarged with sharp edges."""
+    width = int.from_bytes(path.read_bytes()[16:20], "big")  # of a PNG
+    return "pixels" if width < SMALL else "smooth"
 
 
 def _numbers(runs: Sequence[Run]) -> list[str]:
