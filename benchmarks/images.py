@@ -21,7 +21,7 @@ import numpy as np
 import curated_retraining as cr
 from benchmarks import torch_unet
 from benchmarks.step import row, seconds
-from curated_retraining.models.flow_matching import euler
+from curated_retraining.models.solvers import euler
 from curated_retraining.networks import unet
 from curated_retraining.networks.mlp import time_features
 
