@@ -20,7 +20,7 @@ from curated_retraining.data import checkerboard, draw, moons, ring, uniform, un
 from curated_retraining.grids import Loop
 from curated_retraining.interacting import interacting, start_interacting
 from curated_retraining.loop import retraining, run, self_judged, start
-from curated_retraining.mixing import accumulate, accumulate_subsample, fresh, replace, with_real
+from curated_retraining.mixing import accumulate, accumulate_moments, accumulate_subsample, fresh, replace, with_real
 from curated_retraining.models.ddpm import ddpm
 from curated_retraining.models.finite import finite
 from curated_retraining.models.flow import flow
@@ -52,6 +52,7 @@ __all__ = [
     "Preference",
     "Sweep",
     "accumulate",
+    "accumulate_moments",
     "accumulate_subsample",
     "attacks",
     "batched",

@@ -46,10 +46,11 @@ def near_ot(sweeps: int = 4) -> Coupling:
         points = x.reshape(x.shape[0], -1)
         order = _handed_out(_scaled(_cost(x, noise)))
 
-        def sweep(order, key):
-            return _swapped(key, points, flat, order), None
+        def sweep(order, mixed):
+            return _swapped(mixed, points, flat, order), None
 
-        return noise[jax.lax.scan(sweep, order, jax.random.split(key, sweeps))[0]]
+        mixed = jax.vmap(lambda key: jax.random.permutation(key, x.shape[0]))(jax.random.split(key, sweeps))
+        return noise[jax.lax.scan(sweep, order, mixed)[0]]
 
     return coupling
 
@@ -99,7 +100,7 @@ def _scaled(cost: Array) -> Array:
 
 
 def _handed_out(surplus: Array) -> Array:
-    """A permutation `[n]`: in each round rows ask for their best free column, and the best row has it; then in order."""
+    """A permutation `[n]`: in each round rows ask for their best free column, the best row has it; then in order."""
     n = surplus.shape[0]
 
     def round_of(_, state):
@@ -118,11 +119,9 @@ def _handed_out(surplus: Array) -> Array:
     return jnp.where(asks, left[jnp.cumsum(asks) - 1], order)
 
 
-def _swapped(key: PRNGKey, points: Array, noise: Array, order: Array) -> Array:
-    """`order` `[n]` after each point of a random half met each of the other half once."""
-    n = points.shape[0]
-    half = n // 2
-    mixed = jax.random.permutation(key, n)
+def _swapped(mixed: Array, points: Array, noise: Array, order: Array) -> Array:
+    """`order` `[n]` after each of the first half of the rows `mixed` `[n]` met each of the second half once."""
+    half = points.shape[0] // 2
     still, moving = mixed[:half], mixed[half : 2 * half]
     x, others = points[still].T, points[moving].T  # coordinates first: the long axis is contiguous
     mine, theirs = (noise[order[rows]].T for rows in (still, moving))

@@ -10,7 +10,6 @@ import optax
 from curated_retraining.data import cumulative, draw_index
 from curated_retraining.types import Array, Dataset, PRNGKey, State
 
-
 MOST_AHEAD, ROOM = 64, 2**23  # steps that are prepared at once, and the bytes that they may take
 
 

@@ -5,8 +5,8 @@ from typing import NamedTuple
 import jax.numpy as jnp
 
 import curated_retraining as cr
-from curated_retraining.models.ddpm import cosine_betas
 from curated_retraining.models.couplings import exact_ot, independent, near_ot, sinkhorn
+from curated_retraining.models.ddpm import cosine_betas
 from curated_retraining.models.samplers import multistep
 from curated_retraining.networks import unet
 from curated_retraining.types import Model

@@ -14,6 +14,7 @@ from curated_retraining.models import flow_matching as fm
 from curated_retraining.models.flow_matching import flow_matching
 
 SD = 2.0
+SOLVERS = [solvers.euler, solvers.heun, solvers.bogacki_shampine, solvers.rk4]
 MATRIX = 0.5 * np.random.default_rng(0).normal(size=(4, 4))
 
 
@@ -41,14 +42,20 @@ class Exact(nn.Module):
         return self.param("factor", nn.initializers.zeros, ()) * slope[:, None] * x
 
 
-@pytest.mark.parametrize(("solver", "order"), [(solvers.euler, 1), (solvers.heun, 2), (solvers.bogacki_shampine, 3), (solvers.rk4, 4)])
+@pytest.mark.parametrize(("solver", "order"), list(zip(SOLVERS, (1, 2, 3, 4), strict=True)))
 def test_the_error_of_a_solver_falls_with_its_order(solver, order):
     """x' = −2 t x² from 0 to 1 and back. Halving steps of 1/40 gives the order up to terms of that relative size."""
+
+    def slope(x, time):
+        return -2 * time * x**2
+
     with jax.enable_x64(True):
         for begin, end in ((0.0, 1.0), (1.0, 0.0)):
             start = jnp.asarray(1 / (1 + begin**2))
             few, many = (
-                abs(solvers.solve(solver, lambda x, time: -2 * time * x**2, start, begin, end, steps) - 1 / (1 + end**2))
+                abs(
+                    solvers.solve(solver, lambda x, time: -2 * time * x**2, start, begin, end, steps) - 1 / (1 + end**2)
+                )
                 for steps in (40, 80)
             )
             np.testing.assert_allclose(np.log2(few / many), order, atol=4 / 40)
@@ -119,6 +126,22 @@ def test_independent_coupling_leaves_the_noise():
     np.testing.assert_array_equal(fm.independent(jax.random.key(2), noise, x), noise)
 
 
+@pytest.mark.parametrize("shape", [(256, 2, 1), (101, 2, 2)])
+def test_near_ot_is_a_permutation_of_nearly_least_cost(shape):
+    """Mean excess over eight batches below 2 %: seen are 1.0 % in the plane and 1.3 % in four dimensions."""
+    keys = jax.random.split(jax.random.key(0), (3, 8))
+    x, noise = (jax.vmap(lambda key: jax.random.normal(key, shape))(keys[i]) for i in range(2))
+    x = jnp.sign(x) * 1.5 + 0.2 * x
+    couple = jax.jit(jax.vmap(couplings.near_ot()))(keys[2], noise, x)
+    excess = []
+    for points, before, after in zip(x, noise, couple, strict=True):
+        order = which(before, after)
+        assert sorted(order) == list(range(shape[0]))
+        cost = np.asarray(couplings._cost(points, before))
+        excess.append(cost[np.arange(shape[0]), order].sum() / cost[linear_sum_assignment(cost)].sum() - 1)
+    assert np.min(excess) >= 0 and np.mean(excess) < 0.02
+
+
 def test_sinkhorn_costs_more_than_exact_and_less_than_independent_and_uses_all_noise_alike(assert_mean):
     """After many iterations both marginals of the plan are even, whatever the regularisation."""
     noise, x, cost = batch()
@@ -146,6 +169,7 @@ def test_less_regularisation_comes_closer_to_the_least_cost():
     ("act", "message"),
     [
         (lambda: flow_matching(sample_steps=0), "sample_steps=0"),
+        (lambda: couplings.near_ot(-1), "sweeps=-1"),
         (lambda: couplings.sinkhorn(0.0), r"regularisation=0\.0"),
         (lambda: couplings.sinkhorn(0.1, 0), "iterations=0"),
     ],
