@@ -71,7 +71,7 @@ def sweep(
     cells = grids.grid(data, axes["seed"])
     fixed = grids.grid({name: axes[name] for name in static}, [0])
     builders = [_fixed(make, {name: cell[name] for name in static}) for cell in fixed]
-    batch = batch or (kept and _recorded(kept)) or _fastest(builders[0], cells)
+    batch = batch or (kept and _recorded(kept)) or fastest(builders[0], cells)
 
     histories = []
     for builder, cell in zip(builders, fixed, strict=True):
@@ -120,7 +120,7 @@ def _recorded(folder: Path) -> int | None:
     return None
 
 
-def _fastest(make: Partial, cells: Sequence[Cell]) -> int:
+def fastest(make: Partial, cells: Sequence[Cell]) -> int:
     """How many cells side by side take least time a cell, by their second call."""
     best, least = 1, math.inf
     for batch in AT_A_TIME if len(cells) > 1 else ():
