@@ -19,7 +19,7 @@ def rows(repeats: int) -> list[Row]:
     """A row a model and a number of seeds, with as many side by side as `cr.sweep` finds fastest."""
     models = {
         "gmm": cr.gmm(components=8, steps=10),
-        "flow_matching, 3 × 64": cr.flow_matching(TimeMLP(64, 2), steps=50, batch_size=256, sample_steps=10),
+        "flow_matching, 3 × 64": cr.flow_matching(TimeMLP(64, 2), steps=20, batch_size=256, sample_steps=10),
     }
     return [row for name, model in models.items() for row in of(name, model, repeats)]
 
@@ -51,7 +51,7 @@ def of(name: str, model: cr.Model, repeats: int) -> list[Row]:
         begin, advance = grids.programs(make, cells, batch)
         state = jax.jit(lambda begin: begin())(begin)
         program = jax.jit(lambda advance, state: advance(state))
-        begun, (took,) = turns([partial(play, program, advance, state)], max(repeats, 5) if num == 1 else repeats)
+        begun, (took,) = turns([partial(play, program, advance, state)], 5 if num == 1 else 1 if num > 64 else repeats)
         alone = alone or took
         work = f"a generation of {num} loops of {name}"
         note = f"{1e3 * took / num:.2f} ms a loop; {batch} side by side"
