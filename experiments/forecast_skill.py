@@ -1,6 +1,9 @@
 """How well a forecast from generation 0's samples foretells the trained loop, with the learner's bias told apart.
 
 python -m experiments.forecast_skill --data=ring --model=gmm
+
+For each data set and model a loop is forecast from the samples of generation 0 and then played. The table tells the
+mean absolute error of class shares and of the mean reward, and what a learner without fault would have.
 """
 
 import csv
@@ -19,7 +22,7 @@ from curated_retraining import figures, forecast
 from curated_retraining.data import cumulative, draw_index
 from curated_retraining.driver import claimed, write
 from curated_retraining.types import Array, LoopState, Model
-from experiments import common
+from experiments import common, helps, twins
 from experiments.gmm import RING
 from experiments.moons import MOONS
 from experiments.plane import run
@@ -66,6 +69,9 @@ def judge(target: Target, data: str, model: str, folder: Path) -> list[dict[str,
     start = known(target, played)
     options = {"k": FLAGS.k, "generations": FLAGS.generations, "temperature": FLAGS.temperature}
     foretold = jax.tree.map(np.asarray, foretell(start, classes=len(target.names), **options))
+    seeds = [FLAGS.seed + i for i in range(FLAGS.seeds)]
+    columns = [{"lam": lam, "seed": seed} for lam in FLAGS.lam for seed in seeds]
+    twins.leave(folder, {"share": foretold.share}, columns, twins.FORETOLD)
     perfect = jax.tree.map(
         np.asarray, play_perfectly(start, len(target.names), played.settings["pool"], FLAGS.k, FLAGS.temperature)
     )
@@ -234,5 +240,6 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 if __name__ == "__main__":
     run.define("forecast_skill", generations=10, several=["gmm", "ddpm", "flow_matching"])
-    flags.DEFINE_multi_enum("data", list(TARGETS), list(TARGETS), "what is real; give it again for more")
+    with common.group(helps.PLAYED):
+        flags.DEFINE_multi_enum("data", list(TARGETS), list(TARGETS), "what is real; give it again for more")
     common.launch(main)

@@ -24,7 +24,7 @@ from curated_retraining import figures, grids, preferences
 from curated_retraining.driver import drive
 from curated_retraining.networks.mlp import MLP
 from curated_retraining.types import Array, Generation, LoopState, Preference, PRNGKey, Reward, Static
-from experiments import common
+from experiments import common, helps, twins
 from experiments.gmm import RING
 from experiments.plane import population
 
@@ -55,14 +55,18 @@ def define() -> None:
     common.loop("learned_reward", generations=16, k=8, lam=("inf",), temperature=0.25)
     common.repetitions()
     flags.FLAGS.set_default("seeds", 6)
-    flags.DEFINE_multi_enum("proxy", list(PROXIES), list(PROXIES), "what curation reads; give it again for more")
-    common.number("gamma", 1.0, "γ, the scale of the true reward in units of the people's temperature")
-    flags.DEFINE_integer("comparisons", 256, "choices between two that a proxy is fitted to", 1)
-    flags.DEFINE_integer("steps", 300, "optimiser steps of a proxy's fit, 64 choices each", 1)
-    flags.DEFINE_integer("members", 6, "networks of the ensemble", 2)
-    common.number("pessimism", 3.0, "c: standard deviations of the members below their mean")
-    flags.DEFINE_integer("pool", 8000, "samples a generation, a multiple of K", 2)
-    flags.DEFINE_integer("real", 2000, "real points, and points of the first choices", 8)
+    with common.group(helps.PLAYED):
+        flags.DEFINE_multi_enum("proxy", list(PROXIES), list(PROXIES), "what curation reads; give it again for more")
+        common.number("gamma", 1.0, "γ, the scale of the true reward in units of the people's temperature")
+    with common.group(helps.SIZES):
+        flags.DEFINE_integer("comparisons", 256, "choices between two that a proxy is fitted to", 1)
+        flags.DEFINE_integer("steps", 300, "optimiser steps of a proxy's fit, 64 choices each", 1)
+        flags.DEFINE_integer("members", 6, "networks of the ensemble", 2)
+    with common.group(helps.PLAYED):
+        common.number("pessimism", 3.0, "c: standard deviations of the members below their mean")
+    with common.group(helps.SIZES):
+        flags.DEFINE_integer("pool", 8000, "samples a generation, a multiple of K", 2)
+        flags.DEFINE_integer("real", 2000, "real points, and points of the first choices", 8)
 
 
 def main() -> None:
@@ -88,6 +92,8 @@ def main() -> None:
             every=FLAGS.every,
             keep=FLAGS.keep,
         )
+        if proxy == "truth":
+            twins.leave(out / proxy, {"reward_mean": course, "true_mean": course}, twins.over_seeds(cells))
         for index, name in enumerate(titles(proxy)):
             here = slice(index, None, len(titles(proxy)))
             rows = len(lams) * len(titles(proxy))

@@ -35,6 +35,11 @@ FIGURES = {
     "moving": ["drifting/figures/curves.png", "drifting/figures/paths.png"],
     "learned_reward": ["figures/lam=inf.png"],
 }
+TWINS = {  # by the part that has an exact course: how near its means over two seeds are
+    "cyclic": {"finite": {"share_0": 0.1, "share_1": 0.1}},
+    "moving": {"drifting": {"taste_0": 1e-6, "population_1": 0.2}},
+    "learned_reward": {"truth": {"true_mean": 0.5}},
+}
 
 
 def start(name, out, *flags):
@@ -64,16 +69,19 @@ def rows(folder):
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_a_run_leaves_numbers_checkpoints_and_figures(finished, name):
+def test_a_run_leaves_numbers_checkpoints_and_figures(finished, name, assert_twins):
     out, said = finished[name]
     assert sorted(str(path.relative_to(out)) for path in out.rglob("*.png")) == FIGURES[name]
     assert f"results in {out}" in said and "exact" in said
     parts = [path.parent for path in out.rglob("config.json")]
     assert parts
     for part in parts:
-        assert json.loads((part / "config.json").read_text())["flags"]["seeds"] == 2
+        flags = json.loads((part / "config.json").read_text())["flags"]
+        assert flags["seeds"] == 2 and {flag[2:].split("=")[0] for flag in SMALL[name]} <= flags.keys()
         assert {step.name for step in (part / "checkpoints").iterdir()} >= {"0", "1", "2"}
         assert [row["generation"] for row in rows(part)][:3] == ["0", "1", "2"]
+    for part, near in TWINS[name].items():
+        assert_twins(out / part, near)
 
 
 def test_rock_paper_scissors_prints_the_replicator_beside_what_it_measured(finished):
