@@ -28,7 +28,7 @@ from curated_retraining.models.flow_matching import flow_matching
 from curated_retraining.models.gmm import gaussian, gmm
 from curated_retraining.models.kde import kde
 from curated_retraining.models.trained import trained
-from curated_retraining.models.wrappers import batched, from_scratch, standardised
+from curated_retraining.models.wrappers import batched, from_scratch, placement, sharded, standardised
 from curated_retraining.rewards import (
     class_probability,
     combine,
@@ -86,6 +86,7 @@ __all__ = [
     "moons",
     "negate",
     "pairwise",
+    "placement",
     "preferences",
     "quota",
     "replace",
@@ -96,6 +97,7 @@ __all__ = [
     "run",
     "scale",
     "self_judged",
+    "sharded",
     "stack",
     "standardised",
     "start",

@@ -10,9 +10,11 @@ from pathlib import Path
 import jax
 import numpy as np
 from absl import app, flags
+from jax.sharding import AxisType, Mesh
 
 from curated_retraining.driver import RunError
 
+DEVICES = ("devices", "multihost", "coordinator", "processes", "process")
 SEEDS = 2**30  # the largest seed, and how many: their sum is an int32
 
 
@@ -57,6 +59,35 @@ def checkpoints() -> None:
     flags.DEFINE_integer("keep", None, "newest checkpoints that stay (by default all)", lower_bound=1)
 
 
+def devices() -> None:
+    """The flags of the devices that share the cells, each λ with each seed; no bit of a result depends on them."""
+    flags.DEFINE_integer("devices", None, "devices that share λ × seeds (by default one; all with --multihost)", 1)
+    flags.DEFINE_bool("multihost", False, "whether this command runs on several hosts at once, on all their devices")
+    flags.DEFINE_string("coordinator", None, "host:port of process 0, on hosts that JAX does not know of by itself")
+    flags.DEFINE_integer("processes", None, "their number, with --coordinator", 1)
+    flags.DEFINE_integer("process", None, "which of them this is, from 0, with --coordinator", 0)
+
+
+def mesh(cells: int) -> Mesh | None:
+    """The devices that the flags tell to share so many cells; None for one alone.
+
+    Raises:
+        UsageError: where there are not so many, or the cells do not split over them.
+    """
+    there = jax.devices()
+    num = flags.FLAGS.devices or (len(there) if flags.FLAGS.multihost else 1)
+    if num > len(there):
+        raise app.UsageError(f"--devices={num} are more than there are: take {len(there)} at most")
+    if flags.FLAGS.multihost and num < len(there):
+        raise app.UsageError(f"--devices={num} with --multihost, which takes all {len(there)}: leave one of them out")
+    if cells % num:
+        raise app.UsageError(
+            f"{cells} cells, --lam × --seeds, do not split over {num} devices: take --seeds={num} or a multiple of it"
+        )
+    kinds = (AxisType.Auto,)
+    return jax.make_mesh((num,), ("cells",), axis_types=kinds, devices=there[:num]) if num > 1 else None
+
+
 def number(name: str, default: float | None, what: str) -> None:
     """A flag that takes a finite number of at least 0."""
     flags.DEFINE_float(name, default, what)
@@ -67,7 +98,7 @@ def number(name: str, default: float | None, what: str) -> None:
 
 def settings() -> dict:
     """The flags that the results depend on: all of ours but where, how often and how much to save."""
-    elsewhere = ("out", "every", "keep", "compilation_cache")
+    elsewhere = ("out", "every", "keep", "compilation_cache", *DEVICES)
     return {flag.name: flag.value for flag in _ours() if flag.name not in elsewhere}
 
 
@@ -84,6 +115,7 @@ def launch(main: Callable[[], None]) -> None:
             sys.exit(f"error: unknown argument {argv[1]!r}; flags look like --lam=inf,1")
         jax.config.update("jax_compilation_cache_dir", flags.FLAGS.compilation_cache or None)
         try:
+            _join()
             main()
         except (RunError, app.UsageError) as error:
             sys.exit(f"error: {error}")
@@ -106,6 +138,17 @@ def by_row(values: np.ndarray, rows: int) -> np.ndarray:
     """`[generations, rows × seeds, ...]` as `[rows, seeds, generations, ...]`."""
     cells = np.moveaxis(values, 0, 1)
     return cells.reshape(rows, -1, *cells.shape[1:])
+
+
+def _join() -> None:
+    """Meets the processes on other hosts."""
+    given = {name: flags.FLAGS[name].value for name in DEVICES if name in flags.FLAGS}
+    known = [given.get(name) for name in ("coordinator", "processes", "process")]
+    if known != [None] * 3 and (None in known or not given["multihost"]):
+        raise app.UsageError("--coordinator, --processes and --process go together, with --multihost")
+    if given.get("multihost"):
+        jax.config.update("jax_cpu_collectives_implementation", "gloo")
+        jax.distributed.initialize(*known)
 
 
 def _ours() -> list[flags.Flag]:

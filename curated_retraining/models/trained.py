@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from curated_retraining.data import cumulative, draw_index
+from curated_retraining.data import cumulative, draw_index, spread
 from curated_retraining.types import Array, Dataset, PRNGKey, State
 
 
@@ -74,7 +74,7 @@ def trained(
             key, t = inputs
             batch_key, loss_key = jax.random.split(key)
             rows = draw_index(batch_key, sums, batch_size)
-            batch = jax.tree.map(lambda leaf: leaf[rows], data.x)
+            batch = spread(jax.tree.map(lambda leaf: leaf[rows], data.x))
             gradient = jax.grad(loss, argnums=1)(loss_key, state.params, batch)
             updates, moments = optimizer.update(gradient, state.optimizer, state.params)
             params = optax.apply_updates(state.params, updates)
