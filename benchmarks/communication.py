@@ -19,7 +19,8 @@ from jax.sharding import AxisType, Mesh
 from jax.tree_util import Partial
 
 import curated_retraining as cr
-from curated_retraining import driver, grids
+from curated_retraining import grids
+from curated_retraining.driver.generations import placed
 from curated_retraining.networks.mlp import TimeMLP, time_features
 from curated_retraining.types import Model
 
@@ -154,9 +155,9 @@ def _loops(model: Model, seeds: int, mesh: Mesh | None) -> tuple[Partial, Partia
 
 
 def _text(begin: Partial, advance: Partial, sharding: Any) -> str:
-    like = driver.generations.placed(jax.eval_shape(begin), sharding)
+    like = placed(jax.eval_shape(begin), sharding)
     program = jax.jit(lambda advance, state: advance(state), out_shardings=(sharding, None))
-    return program.lower(advance, like).compile().as_text()
+    return program.lower(advance, like).compile().as_text() or ""
 
 
 if __name__ == "__main__":

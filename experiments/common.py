@@ -148,7 +148,7 @@ def _join() -> None:
         raise app.UsageError("--coordinator, --processes and --process go together, with --multihost")
     if given.get("multihost"):
         jax.config.update("jax_cpu_collectives_implementation", "gloo")
-        jax.distributed.initialize(*known)
+        jax.distributed.initialize(given["coordinator"], given["processes"], given["process"])
 
 
 def _ours() -> list[flags.Flag]:
