@@ -6,6 +6,7 @@ prints the tables of `docs/scaling.md`. Operations are checked against what XLA 
 """
 
 import math
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import jax
@@ -50,9 +51,7 @@ def mlp_forward(network: TimeMLP, size: int) -> float:
 
 def unet_forward(network: UNet, side: int, colours: int) -> float:
     """FLOP of the products of a forward pass of one image, zeros beyond its border not counted."""
-    sides = [side // network.patch // 2**level for level in range(len(network.multipliers))]
-    widths = [network.channels * multiplier for multiplier in network.multipliers]
-    embedding, cells = 4 * network.channels, network.patch**2 * colours
+    embedding = 4 * network.channels
 
     def conv(side, into, out):
         return 2.0 * (3 * side - 2) ** 2 * into * out
@@ -61,30 +60,27 @@ def unet_forward(network: UNet, side: int, colours: int) -> float:
         shortcut = 0 if into == out else 2 * side**2 * into * out
         return conv(side, into, out) + 2 * embedding * out + conv(side, out, out) + shortcut
 
-    def attention(side, width):
+    def attention(side, width, _):
         return 2.0 * side**2 * 4 * width**2 + 4.0 * side**4 * width
 
-    def stage(side, into, out):
-        return block(side, into, out) + (attention(side, out) if side in network.attention else 0)
+    def up(side, into, out):  # at 4/9 of the products of a convolution of the doubled image
+        return 2.0 * (2 * side) ** 2 * into * 4 * out
 
-    total = 2.0 * embedding * (FEATURES + embedding) + conv(sides[0], cells, network.channels)
-    now, skips = network.channels, [network.channels]
-    for level, (side, width) in enumerate(zip(sides, widths, strict=True)):
-        if level:
-            total += conv(side, now, now)
-            skips.append(now)
-        for _ in range(network.blocks):
-            total += stage(side, now, width)
-            now = width
-            skips.append(now)
-    total += 2 * block(sides[-1], now, now) + attention(sides[-1], now)
-    for level, (side, width) in reversed(list(enumerate(zip(sides, widths, strict=True)))):
-        for _ in range(network.blocks + 1):
-            total += stage(side, now + skips.pop(), width)
-            now = width
-        if level:
-            total += 2.0 * (2 * side) ** 2 * width * 4 * width  # `UpConv`, at 4/9 of a convolution's products
-    return total + conv(sides[0], now, cells)
+    cost = {"conv": conv, "block": block, "attention": attention, "up": up}
+    return 2.0 * embedding * (FEATURES + embedding) + sum(
+        cost[kind](*sizes) for kind, *sizes in _layers(network, side, colours)
+    )
+
+
+def unet_kept(network: UNet, side: int, colours: int) -> float:
+    """Numbers that a forward pass of one image leaves for the gradient: what each product and each norm reads."""
+    kept = {
+        "conv": lambda side, into, out: side**2 * into,
+        "block": lambda side, into, out: side**2 * (2 * into + 2 * out),
+        "attention": lambda side, width, _: side**2 * 6 * width + side**4 * (width // network.head_channels),
+        "up": lambda side, into, out: side**2 * into,
+    }
+    return float(sum(kept[kind](*sizes) for kind, *sizes in _layers(network, side, colours)))
 
 
 def fit(forward: float, steps: int, batch: int) -> float:
@@ -112,19 +108,56 @@ def state_bytes(parameters: int) -> int:
 def step_seconds(card: Card, forward: float, parameters: int, batch: int, devices: int, per_host: int = 8) -> Step:
     """A training step whose batch `devices` share, `per_host` to a host."""
     rows = batch / devices
-    reached = card.flops * card.share * rows / (rows + card.half)
     link = card.within if devices <= per_host else card.between
     sent = 2 * (devices - 1) / devices * 4 * parameters / (link * card.share_of_bytes)
     hops = 2 * math.ceil(math.log2(devices)) * card.message if devices > 1 else 0.0
     # Gradients, both moments, the average and the parameters are read and written, 4 bytes each; read twice more.
     memory = 12 * 4 * parameters / (card.memory * card.share_of_bytes)
-    return Step(3 * forward * rows / reached, memory, sent + hops)
+    return Step(3 * forward * rows / _reached(card, rows), memory, sent + hops)
 
 
 def pool_seconds(card: Card, forward: float, calls: int, pool: int, chunk: int, devices: int) -> float:
     """A pool that `devices` draw `chunk` at a time together."""
-    rows = chunk / devices
-    return sampling(forward, calls, pool) / (devices * card.flops * card.share * rows / (rows + card.half))
+    return sampling(forward, calls, pool) / (devices * _reached(card, chunk / devices))
+
+
+def _reached(card: Card, rows: float) -> float:
+    """FLOP a second of one device that works on so many images at a time."""
+    return card.flops * card.share * rows / (rows + card.half)
+
+
+def _layers(network: UNet, side: int, colours: int) -> Iterator[tuple[str, int, int, int]]:
+    """Kind, side, channels in and out of each part of the U-Net, in its order."""
+    sides = [side // network.patch // 2**level for level in range(len(network.multipliers))]
+    widths = [network.channels * multiplier for multiplier in network.multipliers]
+    levels = list(zip(sides, widths, strict=True))
+    cells = network.patch**2 * colours
+
+    def stage(side, into, out):
+        yield "block", side, into, out
+        if side in network.attention:
+            yield "attention", side, out, out
+
+    yield "conv", sides[0], cells, network.channels
+    now, skips = network.channels, [network.channels]
+    for level, (side, width) in enumerate(levels):
+        if level:
+            yield "conv", side, now, now
+            skips.append(now)
+        for _ in range(network.blocks):
+            yield from stage(side, now, width)
+            now = width
+            skips.append(now)
+    yield "block", sides[-1], now, now
+    yield "attention", sides[-1], now, now
+    yield "block", sides[-1], now, now
+    for level, (side, width) in reversed(list(enumerate(levels))):
+        for _ in range(network.blocks + 1):
+            yield from stage(side, now + skips.pop(), width)
+            now = width
+        if level:
+            yield "up", side, width, width
+    yield "conv", sides[0], now, cells
 
 
 def main() -> None:
@@ -134,7 +167,11 @@ def main() -> None:
     refit, drawn = fit(forward, PAPER.steps, PAPER.batch_size), sampling(forward, PAPER.calls, PAPER.pool)
     print(f"forward {forward / 1e9:.2f} GFLOP an image, {num / 1e6:.1f} M parameters")
     print(f"a generation: refit {refit / 1e15:.1f} PFLOP, pool {drawn / 1e15:.1f} PFLOP")
-    print(f"state {state_bytes(num) / 1e9:.2f} GB a cell, pool {4 * 3072 * PAPER.pool / 1e9:.2f} GB\n")
+    kept = 2 * unet_kept(network, 32, 3) * PAPER.batch_size  # bfloat16
+    print(
+        f"state {state_bytes(num) / 1e9:.2f} GB a cell, pool {4 * 3072 * PAPER.pool / 1e9:.2f} GB, "
+        f"kept for a gradient {kept / 1e9:.2f} GB\n"
+    )
     print("| devices | batch each | step, ms: operations | memory | all-reduce | generation 0, h | loop, h | all, h |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     for devices, chunk in ((1, 500), (8, 4000), (64, 6400), (128, 12800)):

@@ -19,7 +19,7 @@ CASES = {
 }
 
 
-@pytest.fixture(scope="module", params=CASES)
+@pytest.fixture(scope="module", params=["mlp", pytest.param("unet", marks=pytest.mark.long)])
 def counted(request):
     """One step of training and one of sampling: XLA counts the body of a loop once, however often it runs."""
     network, event, forward = CASES[request.param]
@@ -47,8 +47,10 @@ def test_the_state_is_what_the_program_takes(counted):
 def test_the_paper_s_network_and_what_bounds_its_steps():
     network, card = scaling.unet.paper(), scaling.Card()
     forward, num = scaling.unet_forward(network, 32, 3), scaling.parameters(network, 32, 32, 3)
-    assert forward == pytest.approx(12e9, rel=0.05) and num == pytest.approx(35.7e6, rel=0.01)
+    params = jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)), jnp.zeros((1, 32)))
+    apply = jax.jit(network.apply).lower(params, jnp.zeros((1, 32, 32, 3)), jnp.zeros((1, 32)))
+    assert forward == pytest.approx(apply.cost_analysis()["flops"], rel=0.1)
+    assert num == sum(leaf.size for leaf in jax.tree.leaves(params))
     one, eight, many = (scaling.step_seconds(card, forward, num, 128, devices) for devices in (1, 8, 128))
-    assert one.messages == 0 and one.operations > 10 * one.memory
-    assert one.operations / 8 < eight.operations < one.operations / 3  # smaller batches reach less
-    assert many.messages > eight.messages and sum(many) > sum(one) / 128 * 10
+    bounds = [max(step._asdict(), key=step._asdict().__getitem__) for step in (one, eight, many)]
+    assert bounds == ["operations", "operations", "messages"] and sum(eight) < sum(one) / 2 < sum(many)
