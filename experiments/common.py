@@ -148,7 +148,13 @@ def _join() -> None:
         raise app.UsageError("--coordinator, --processes and --process go together, with --multihost")
     if given.get("multihost"):
         jax.config.update("jax_cpu_collectives_implementation", "gloo")
-        jax.distributed.initialize(given["coordinator"], given["processes"], given["process"])
+        try:
+            jax.distributed.initialize(given["coordinator"], given["processes"], given["process"])
+        except ValueError as error:
+            raise app.UsageError(
+                f"--multihost: JAX does not find the other processes ({error}): "
+                "give --coordinator=HOST:PORT, --processes and --process"
+            ) from error
 
 
 def _ours() -> list[flags.Flag]:
