@@ -28,7 +28,7 @@ from curated_retraining.models.flow_matching import flow_matching
 from curated_retraining.models.gmm import gaussian, gmm
 from curated_retraining.models.kde import kde
 from curated_retraining.models.trained import trained
-from curated_retraining.models.wrappers import batched, from_scratch, standardised
+from curated_retraining.models.wrappers import batched, from_scratch, placement, sharded, standardised
 from curated_retraining.rewards import (
     class_probability,
     combine,
@@ -87,6 +87,7 @@ __all__ = [
     "moons",
     "negate",
     "pairwise",
+    "placement",
     "preferences",
     "quota",
     "replace",
@@ -97,6 +98,7 @@ __all__ = [
     "run",
     "scale",
     "self_judged",
+    "sharded",
     "stack",
     "standardised",
     "start",
