@@ -20,7 +20,7 @@ from curated_retraining.data import checkerboard, draw, moons, ring, uniform, un
 from curated_retraining.grids import Loop
 from curated_retraining.interacting import interacting, start_interacting
 from curated_retraining.loop import retraining, run, self_judged, start
-from curated_retraining.mixing import accumulate, accumulate_subsample, fresh, replace, with_real
+from curated_retraining.mixing import accumulate, accumulate_moments, accumulate_subsample, fresh, replace, with_real
 from curated_retraining.models.ddpm import ddpm
 from curated_retraining.models.finite import finite
 from curated_retraining.models.flow import flow
@@ -28,7 +28,7 @@ from curated_retraining.models.flow_matching import flow_matching
 from curated_retraining.models.gmm import gaussian, gmm
 from curated_retraining.models.kde import kde
 from curated_retraining.models.trained import trained
-from curated_retraining.models.wrappers import batched, from_scratch, standardised
+from curated_retraining.models.wrappers import batched, from_scratch, placement, sharded, standardised
 from curated_retraining.rewards import (
     class_probability,
     combine,
@@ -52,6 +52,7 @@ __all__ = [
     "Preference",
     "Sweep",
     "accumulate",
+    "accumulate_moments",
     "accumulate_subsample",
     "attacks",
     "batched",
@@ -86,6 +87,7 @@ __all__ = [
     "moons",
     "negate",
     "pairwise",
+    "placement",
     "preferences",
     "quota",
     "replace",
@@ -96,6 +98,7 @@ __all__ = [
     "run",
     "scale",
     "self_judged",
+    "sharded",
     "stack",
     "standardised",
     "start",

@@ -60,6 +60,7 @@ def test_numbers_of_a_course_by_hand():
     assert np.isnan(numbers.summary({name: values[:2] for name, values in course.items()}, 1.5)["collapse"])
 
 
+@pytest.mark.statistical
 def test_the_real_distribution_has_even_modes_and_the_measure_agrees_with_a_sample():
     """20,000 points: 5 standard errors."""
     reward = ring.liking(1.0, 1.0)

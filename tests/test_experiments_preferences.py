@@ -117,6 +117,7 @@ def test_curation_by_truth_has_no_gap_and_a_lower_bound_is_lower(finished):
     assert len(plain) == 2 and "no proxy to exact" in said
 
 
+@pytest.mark.statistical
 def test_one_generation_of_duels_is_the_exact_one():
     """n = 20,000 groups of 3 with strength 0.6: shares within 5 of their standard errors."""
     shares, k, groups = jnp.array([0.5, 0.3, 0.2]), 3, 20_000

@@ -36,7 +36,7 @@ OURS = {
     "models": {"types", "data"},
     "models.ddpm": {"types", "data", "models.trained", "models.samplers", "networks"},
     "models.flow": {"types", "data", "models.trained", "networks"},
-    "models.flow_matching": {"types", "data", "models.trained", "networks"},
+    "models.flow_matching": {"types", "data", "models.trained", "models.couplings", "models.solvers", "networks"},
 }
 ONLY = {"orbax": "driver", "matplotlib": "figures", "absl": "experiments"}
 

@@ -21,6 +21,7 @@ from experiments.two_models import ring, toy
 TASTE = ring.Taste(k=4, temperature=1.0, gamma=10.0, r_min=1.0)
 
 
+@pytest.mark.statistical
 def test_sampled_gaussians_end_at_the_closed_form():
     """J of p and of q at three strengths: 12 seeds, 24 generations of 2,000 samples, to 4.5 standard errors."""
     strengths, seeds = [0.3, 0.7, 1.1], range(12)

@@ -11,21 +11,23 @@ from absl import app, flags
 from jax.tree_util import Partial
 
 import curated_retraining as cr
-from curated_retraining import metrics
+from curated_retraining import grids, metrics
 from curated_retraining.driver import History, drive
 from curated_retraining.types import Array, Dataset, LoopState, Metrics, Model, PRNGKey, Reward, Static, lift, lift_all
-from experiments import common, helps
+from experiments import common, devices, helps
 from experiments.plane import models, population, report, rewards
 from experiments.plane.population import Population
 from experiments.plane.target import Target
 
 FLAGS = flags.FLAGS
+ONE = Static(None)  # device
 MOST = 2**31 - 1  # points are counted by int32
 
 
 def define(name: str, *, generations: int, several: list[str] | None = None) -> None:
     """The flags of an experiment in the plane; `several` are the default models of one that plays them in turn."""
     common.define(name, generations=generations, rewards=list(rewards.GAMMA))
+    devices.define()
     with common.group(helps.PLAYED):
         if several is None:
             flags.DEFINE_enum("model", "ddpm", list(models.SIZES), "what is retrained")
@@ -71,6 +73,7 @@ def main(target: Target) -> None:
 def play(target: Target, model: str, out: Path, *, snapshot: int) -> Played:
     """Drives the loop of `model` by the other flags in the folder `out`; keeps `snapshot` points of each pool."""
     settings = _settings(target, model)
+    mesh = devices.mesh(len(FLAGS.lam) * FLAGS.seeds)
     lams = np.array([float(text) for text in FLAGS.lam])
     seeds = FLAGS.seed + np.arange(FLAGS.seeds)
     cells = [{"lam": lam, "seed": int(seed)} for lam in FLAGS.lam for seed in seeds]
@@ -97,12 +100,13 @@ def play(target: Target, model: str, out: Path, *, snapshot: int) -> Played:
     history = drive(
         out,
         settings,
-        Partial(generation_zero, Static(target), sizes, lift_all(first), grid),
-        Partial(generation, sizes, lift_all(later), lift(reward), observe, FLAGS.temperature, grid),
+        Partial(generation_zero, Static(target), sizes, lift_all(first), grid, Static(mesh)),
+        Partial(generation, sizes, lift_all(later), lift(reward), observe, FLAGS.temperature, grid, Static(mesh)),
         cells=cells,
         generations=FLAGS.generations,
         every=FLAGS.every,
         keep=FLAGS.keep,
+        sharding=None if mesh is None else grids.over(mesh),
     )
     return Played(history, reward, plane, settings)
 
@@ -152,8 +156,13 @@ def _observed(target: Target, plane: Population, name: str, model: Model, snapsh
     )
 
 
-def generation_zero(target: Static, sizes: Static, model: Model, grid: tuple[Array, Array]) -> LoopState:
-    """Each seed's model of its own real data, shared by all λ: `[lams × seeds, ...]`."""
+def generation_zero(
+    target: Static, sizes: Static, model: Model, grid: tuple[Array, Array], mesh: Static = ONE
+) -> LoopState:
+    """Each seed's model of its own real data, the same for all λ: `[lams × seeds, ...]`.
+
+    One device fits it once a seed, several fit it once a cell, each its own.
+    """
     num_real, pool_size, k = sizes.value
     lams, seeds = grid
 
@@ -162,7 +171,9 @@ def generation_zero(target: Static, sizes: Static, model: Model, grid: tuple[Arr
         real = real_data(target.value, seed, num_real)
         return cr.start(start_key, model, cr.with_real(jnp.inf), real, slot=pool_size // k)
 
-    return jax.tree.map(lambda leaf: jnp.concatenate([leaf] * len(lams)), jax.lax.map(of, seeds))
+    if mesh.value is not None:
+        return grids.mapped(of, jnp.tile(seeds, len(lams)), mesh=mesh.value)
+    return jax.tree.map(lambda leaf: jnp.concatenate([leaf] * len(lams)), grids.mapped(of, seeds))
 
 
 def real_data(target: Target, seed: Array, num: int) -> Dataset:
@@ -177,6 +188,7 @@ def generation(
     observe: Metrics,
     temperature: float,
     grid: tuple[Array, Array],
+    mesh: Static,
     state: LoopState,
 ) -> tuple[LoopState, dict[str, Array]]:
     """One retraining of every cell, `[lams × seeds, ...]`; a seed has the same keys under every λ."""
@@ -186,7 +198,7 @@ def generation(
         lam, seed, state = cell
         return retrained(sizes, model, reward, observe, temperature, lam, seed, state)
 
-    return jax.lax.map(of, (jnp.repeat(lams, len(seeds)), jnp.tile(seeds, len(lams)), state))
+    return grids.mapped(of, (jnp.repeat(lams, len(seeds)), jnp.tile(seeds, len(lams)), state), mesh=mesh.value)
 
 
 def retrained(
