@@ -7,7 +7,7 @@ import pytest
 
 import curated_retraining as cr
 from benchmarks import scaling
-from curated_retraining.models.flow_matching import euler
+from curated_retraining.models.solvers import euler
 from curated_retraining.networks.mlp import TimeMLP
 from curated_retraining.networks.unet import UNet
 

@@ -4,7 +4,7 @@ import numpy as np
 import optax
 import pytest
 
-from curated_retraining.data import uniform
+from curated_retraining.data import cumulative, draw_index, uniform
 from curated_retraining.models.trained import trained
 from curated_retraining.types import Dataset
 
@@ -116,3 +116,23 @@ def test_mistakes_are_rejected(options):
     ((name, value),) = options.items()
     with pytest.raises(ValueError, match=f"{name}={value}"):
         trained(lambda key, x: jnp.zeros(1), slope, **options)
+
+
+def test_what_is_prepared_has_a_key_of_its_own_and_is_the_same_however_many_steps_are_prepared_at_once(monkeypatch):
+    """Preparing draws rows as batches are drawn: with one key for both they would agree, and the slope be zero."""
+    data = uniform(jnp.arange(100.0))
+
+    def prepare(key, x):
+        return x, data.x[draw_index(key, cumulative(data.weight), x.shape[0])]
+
+    def loss(key, params, prepared):
+        del key
+        x, other = prepared
+        return params["b"][0] * jnp.mean(jnp.abs(x - other))
+
+    found = []
+    for most in (1, 4):
+        monkeypatch.setattr("curated_retraining.models.trained.MOST_AHEAD", most)
+        found.append(after(loss=loss, prepare=prepare, data=data, steps=8, optimizer=optax.sgd(1.0))[0].params["b"][0])
+    assert found[0] < -8 * 10  # |x − other| is 33 in the mean, its standard error over 32 draws 4
+    np.testing.assert_allclose(*found, rtol=8 * EPS)
