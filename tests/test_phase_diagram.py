@@ -234,8 +234,8 @@ def played(run, tmp_path_factory):
     """A small map with trained loops: its folder, what it said, and the bytes of its programs of loops."""
     out, said, taken = tmp_path_factory.mktemp("runs") / "phase", io.StringIO(), []
 
-    def compiling(function, *args, really=generations.compiled):
-        program = really(function, *args)
+    def compiling(function, *args, really=generations.compiled, **options):
+        program = really(function, *args, **options)
         taken.append(exact.bytes_of(program))
         return program
 

@@ -106,5 +106,5 @@ def trained(
 def _ahead(steps: int, batch: State) -> int:
     """How many steps are prepared at once: a divisor of all, so that their program is compiled once."""
     size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(batch))
-    most = min(MOST_AHEAD, max(1, ROOM // size))
+    most = min(MOST_AHEAD, max(1, ROOM // max(size, 1)))  # a batch may be of nothing
     return max(ahead for ahead in range(1, most + 1) if steps % ahead == 0)

@@ -101,18 +101,25 @@ def assert_nothing_is_half(out: Path, whole: Path) -> None:
     if (out / "metrics.csv").exists():
         lines = (out / "metrics.csv").read_text().splitlines()
         assert lines == (whole / "metrics.csv").read_text().splitlines()[: len(lines)]  # one cell: rows only come
-    for path in (out / "figures").glob("[!.]*"):
-        assert path.read_bytes() == (whole / "figures" / path.name).read_bytes(), path
+    for name in drawn(out):
+        assert (out / name).read_bytes() == (whole / name).read_bytes(), name
 
 
 def assert_same(out: Path, whole: Path) -> None:
     """Numbers, figures and the last checkpoint are equal to the bit, and nothing else is left."""
-    for name in ("metrics.csv", "history.bin", *(f"figures/{path.name}" for path in (whole / "figures").iterdir())):
+    assert drawn(out) == drawn(whole)
+    for name in ("metrics.csv", "history.bin", *drawn(whole)):
         assert (out / name).read_bytes() == (whole / name).read_bytes(), name
     assert not (out / "damaged").exists()
     steps = [sorted(path.name for path in (folder / "checkpoints").iterdir()) for folder in (out, whole)]
     assert steps[0] == steps[1]
     jax.tree.map(np.testing.assert_array_equal, last(out), last(whole))
+
+
+def drawn(out: Path) -> list[str]:
+    """Figures, frames and the exact course, but for files that are being written."""
+    found = [*(out / "figures").rglob("*"), *out.glob("exact.csv")]
+    return sorted(str(path.relative_to(out)) for path in found if path.is_file() and not path.name.startswith("."))
 
 
 def last(out: Path):
