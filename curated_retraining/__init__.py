@@ -1,6 +1,6 @@
 """Curated retraining: generative models refitted, generation after generation, to their own chosen samples."""
 
-from curated_retraining import attacks, data, forecast, metrics, preferences, rewards, theory
+from curated_retraining import attacks, data, export, forecast, metrics, preferences, rewards, theory
 from curated_retraining.curation import (
     crowd,
     crowd_tilt,
@@ -66,6 +66,7 @@ __all__ = [
     "distance",
     "draw",
     "everything",
+    "export",
     "finite",
     "flipped",
     "flow",

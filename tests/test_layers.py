@@ -27,6 +27,7 @@ OURS = {
     "mixing": {"types", "data"},
     "sweep": {"types", "grids", "driver"},
     "driver": {"types", "driver"},
+    "export": {"types", "sweep"},
     "interacting": {"types", "data", "loop"},
     "attacks": {"types"},
     "metrics": {"types", "metrics"},
