@@ -16,6 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
+from curated_retraining.figures.smoothed import density
 from curated_retraining.figures.style import (
     COLOURS,
     STYLE,
@@ -58,7 +59,7 @@ def densities(
     figure = Figure((width * columns + 1.5, (height + 0.1) * len(rows) + 0.8), layout=layout)
     axes = figure.subplots(len(rows), columns, squeeze=False)
     for row, line in enumerate(axes):
-        shown = [_density(sample, extent, reward.shape) for sample in points[row]]
+        shown = [density(sample, extent, reward.shape) for sample in points[row]]
         norm = PowerNorm(0.5, vmin=0, vmax=max(density.max() for density in shown))
         images = [
             _panel(ax, density, norm, extent, reward) for ax, density in zip(line, [*shown, limit[row]], strict=True)
@@ -97,7 +98,7 @@ def animation(
     `[rows, generations]` is the share of samples in the top reward set, printed above each panel.
     """
     require_rows(rows, points=points, exact=exact, top_mass=top_mass)
-    shown = [[_density(sample, extent, reward.shape) for sample in row] for row in points]
+    shown = [[density(sample, extent, reward.shape) for sample in row] for row in points]
     figure, axes = panels(len(rows), (3, 3 * (extent[3] - extent[2]) / (extent[1] - extent[0]) + 0.4))
     images, regions = [], []
     for row, ax in enumerate(axes):
@@ -118,27 +119,6 @@ def animation(
                 region.set_visible(index == generation)
 
     publish(path, partial(_film, figure, draw, points.shape[1]))
-
-
-def _density(sample, extent, shape):
-    """The density `[h, w]` of `sample` `[n, 2]`: a histogram on the grid, smoothed by a sixtieth of the wider side."""
-    x0, x1, y0, y1 = extent
-    sd = max(x1 - x0, y1 - y0) / 60
-    y_edges, y_kernel = _smoother(y0, y1, shape[0], sd)
-    x_edges, x_kernel = _smoother(x0, x1, shape[1], sd)
-    counts, _, _ = np.histogram2d(sample[:, 1], sample[:, 0], bins=(y_edges, x_edges))
-    return y_kernel @ counts @ x_kernel.T / len(sample)
-
-
-def _smoother(low, high, num, sd):
-    """Edges of cells that reach beyond the grid by a margin, and the Gaussian kernel `[num, cells]` back onto it."""
-    step = (high - low) / (num - 1)
-    margin = int(np.ceil(4 * sd / step))
-    cell = np.arange(-margin, num + margin)
-    away = np.abs(np.arange(num)[:, None] - cell[None, :])
-    kernel = np.where(away <= margin, np.exp(-0.5 * (away * step / sd) ** 2), 0.0)
-    edges = low + step * (np.append(cell, num + margin) - 0.5)
-    return edges, kernel / (kernel.sum(axis=1, keepdims=True) * step)
 
 
 def _panel(ax: Axes, density, norm, extent, reward):

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageSequence
 
 from curated_retraining import figures
+from curated_retraining.figures.smoothed import density
 
 ROWS = ["pure loop, λ = ∞", "real + curated, λ = 1"]
 EXTENT = (-3.0, 4.0, -2.0, 2.5)
@@ -23,20 +24,6 @@ PLANE = {"rows": ROWS, "extent": EXTENT, "reward": REWARD}
 RUNS = np.random.default_rng(1).random((2, 3, 5))  # [rows, seeds, generations]
 EXACT = np.random.default_rng(2).random((2, 5))
 SHARE = np.random.default_rng(3).dirichlet(np.ones(9), size=(2, 3, 5))  # [rows, seeds, generations, classes]
-
-
-@pytest.fixture
-def drawn(monkeypatch):
-    """Calls a function of `figures` and returns the figure that it was about to write."""
-    caught = []
-    for module in (figures.plane, figures.courses):
-        monkeypatch.setattr(module, "write", lambda path, figure: caught.append(figure))
-
-    def draw(function, *args, **kwargs):
-        function("nowhere.png", *args, **kwargs)
-        return caught.pop()
-
-    return draw
 
 
 def test_files_are_whole_pictures_made_without_pyplot_or_lasting_settings(tmp_path, monkeypatch):
@@ -110,7 +97,7 @@ def test_a_failing_draw_leaves_what_was_there(tmp_path, monkeypatch, name):
 
 def test_density_is_where_the_sample_is_and_integrates_to_its_share_inside():
     shape = X.shape
-    inside = figures.plane._density(np.array([[1.0, -0.5], [100.0, 0.0]]), EXTENT, shape)
+    inside = density(np.array([[1.0, -0.5], [100.0, 0.0]]), EXTENT, shape)
     np.testing.assert_allclose(inside.sum() * STEP**2, 0.5, rtol=1e-12)  # floats only: the kernel ends well inside
     row, column = np.unravel_index(inside.argmax(), shape)
     np.testing.assert_allclose([X[row, column], Y[row, column]], [1.0, -0.5], atol=1e-9)
@@ -120,8 +107,8 @@ def test_density_is_where_the_sample_is_and_integrates_to_its_share_inside():
 
 def test_density_near_the_border_counts_what_lies_just_outside():
     even = np.stack(np.meshgrid(np.arange(-6, 7, STEP), np.arange(-6, 7, STEP)), axis=-1).reshape(-1, 2)
-    density = figures.plane._density(even, EXTENT, X.shape)
-    np.testing.assert_allclose(density, 1 / (len(even) * STEP**2), rtol=1e-9)  # a point a cell: even up to the edges
+    found = density(even, EXTENT, X.shape)
+    np.testing.assert_allclose(found, 1 / (len(even) * STEP**2), rtol=1e-9)  # a point a cell: even up to the edges
 
 
 def test_each_panel_shows_its_row_and_generation(drawn):
