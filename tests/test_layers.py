@@ -34,10 +34,9 @@ OURS = {
     "datasets": {"types", "datasets"},
     "classifiers": {"types", "data", "datasets", "metrics", "models.trained", "networks", "classifiers"},
     "inception": {"types", "inception"},
-    "models": {"types", "data"},
-    "models.ddpm": {"types", "data", "models.trained", "models.samplers", "networks"},
-    "models.flow": {"types", "data", "models.trained", "networks"},
-    "models.flow_matching": {"types", "data", "models.trained", "networks"},
+    "models": {"types", "data", "models.trained", "models.samplers", "networks"},
+    "models.trained": {"types", "data"},
+    "models.samplers": {"types"},
 }
 ONLY = {"orbax": "driver", "matplotlib": "figures", "absl": "experiments"}
 
