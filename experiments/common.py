@@ -109,8 +109,10 @@ def by_row(values: np.ndarray, rows: int) -> np.ndarray:
 
 
 def _ours() -> list[flags.Flag]:
+    """Those that our modules defined, of which absl calls the one that is run `sys.argv[0]`."""
     found = flags.FLAGS.flags_by_module_dict()
-    return [flag for module in found if module.startswith("experiments.") for flag in found[module]]
+    ours = [module for module in found if module.startswith("experiments.") or module == sys.argv[0]]
+    return [flag for module in ours for flag in found[module]]
 
 
 def _are_ratios(texts: list[str]) -> bool:

@@ -71,7 +71,9 @@ def test_a_run_leaves_numbers_checkpoints_and_figures(finished, name):
     parts = [path.parent for path in out.rglob("config.json")]
     assert parts
     for part in parts:
-        assert json.loads((part / "config.json").read_text())["flags"]["seeds"] == 2
+        recorded = json.loads((part / "config.json").read_text())["flags"]
+        given = dict(flag[2:].split("=") for flag in SMALL[name] if flag.startswith(("--pool", "--real")))
+        assert recorded["seeds"] == 2 and {flag: str(recorded[flag]) for flag in given} == given
         assert {step.name for step in (part / "checkpoints").iterdir()} >= {"0", "1", "2"}
         assert [row["generation"] for row in rows(part)][:3] == ["0", "1", "2"]
 

@@ -10,12 +10,12 @@ import numpy as np
 from absl import app, flags
 from jax.tree_util import Partial
 
-import curated_retraining as cr
 from curated_retraining import metrics
 from curated_retraining.driver import History, drive
-from curated_retraining.types import Array, Dataset, LoopState, Metrics, Model, PRNGKey, Reward, Static, lift, lift_all
+from curated_retraining.types import Metrics, Model, Reward, Static, lift, lift_all
 from experiments import common
-from experiments.plane import models, population, report, rewards
+from experiments.loops import require_groups
+from experiments.plane import loops, models, population, report, rewards
 from experiments.plane.population import Population
 from experiments.plane.target import Target
 
@@ -81,11 +81,7 @@ def play(target: Target, model: str, out: Path, *, snapshot: int) -> Played:
         label=FLAGS.label,
     )
     plane = population.on_grid(target, reward, rewards.EDGE[FLAGS.reward] * settings["gamma"])
-    if (spread := plane.reward_range(FLAGS.temperature)) > population.MAX_RANGE:
-        raise app.UsageError(
-            f"--gamma={settings['gamma']} with --temperature={FLAGS.temperature} makes rewards range over {spread:.0f} "
-            f"temperatures, the exact course takes {population.MAX_RANGE}: lower γ, or take --temperature=0"
-        )
+    population.require_range(plane, settings["gamma"], FLAGS.temperature)
     first = models.build(model, target, settings["first_steps"])
     later = models.build(model, target, settings["steps"])
     sizes = Static((FLAGS.real, settings["pool"], FLAGS.k))
@@ -94,8 +90,8 @@ def play(target: Target, model: str, out: Path, *, snapshot: int) -> Played:
     history = drive(
         out,
         settings,
-        Partial(generation_zero, Static(target), sizes, lift_all(first), grid),
-        Partial(generation, sizes, lift_all(later), lift(reward), observe, FLAGS.temperature, grid),
+        Partial(loops.generation_zero, Static(target), sizes, lift_all(first), grid),
+        Partial(loops.generation, sizes, lift_all(later), lift(reward), observe, FLAGS.temperature, grid),
         cells=cells,
         generations=FLAGS.generations,
         every=FLAGS.every,
@@ -108,8 +104,7 @@ def _settings(target: Target, model: str) -> dict[str, Any]:
     """The flags that the results depend on, with the defaults that depend on others filled in."""
     sizes = models.SIZES[model]
     pool = FLAGS.pool or FLAGS.k * sizes.curated
-    if pool % FLAGS.k:
-        raise app.UsageError(f"--pool={pool} does not split into groups of --k={FLAGS.k}: take a multiple of {FLAGS.k}")
+    require_groups(pool)
     if max(pool, FLAGS.real) > MOST:
         raise app.UsageError(
             f"--pool={pool}, --real={FLAGS.real} are more points than are counted here: {MOST} at most"
@@ -147,68 +142,3 @@ def _observed(target: Target, plane: Population, name: str, model: Model, snapsh
         models.kl(name, model, plane, target),
         metrics.snapshot(snapshot),
     )
-
-
-def generation_zero(target: Static, sizes: Static, model: Model, grid: tuple[Array, Array]) -> LoopState:
-    """Each seed's model of its own real data, shared by all λ: `[lams × seeds, ...]`."""
-    num_real, pool_size, k = sizes.value
-    lams, seeds = grid
-
-    def of(seed):
-        _, start_key, _ = _keys(seed)
-        real = real_data(target.value, seed, num_real)
-        return cr.start(start_key, model, cr.with_real(jnp.inf), real, slot=pool_size // k)
-
-    return jax.tree.map(lambda leaf: jnp.concatenate([leaf] * len(lams)), jax.lax.map(of, seeds))
-
-
-def real_data(target: Target, seed: Array, num: int) -> Dataset:
-    """The real data of a seed."""
-    return target.draw(_keys(seed)[0], num)
-
-
-def generation(
-    sizes: Static,
-    model: Model,
-    reward: Reward,
-    observe: Metrics,
-    temperature: float,
-    grid: tuple[Array, Array],
-    state: LoopState,
-) -> tuple[LoopState, dict[str, Array]]:
-    """One retraining of every cell, `[lams × seeds, ...]`; a seed has the same keys under every λ."""
-    lams, seeds = grid
-
-    def of(cell):
-        lam, seed, state = cell
-        return retrained(sizes, model, reward, observe, temperature, lam, seed, state)
-
-    return jax.lax.map(of, (jnp.repeat(lams, len(seeds)), jnp.tile(seeds, len(lams)), state))
-
-
-def retrained(
-    sizes: Static,
-    model: Model,
-    reward: Reward,
-    observe: Metrics,
-    temperature: Array | float,
-    lam: Array,
-    seed: Array,
-    state: LoopState,
-) -> tuple[LoopState, dict[str, Array]]:
-    """One retraining of one cell; its reward, temperature and λ = #curated / #real may all be traced."""
-    _, pool_size, k = sizes.value
-    step = cr.retraining(
-        model,
-        reward=reward,
-        curate=cr.k_way(k, cr.luce(temperature)),
-        mixing=cr.with_real(lam),
-        pool_size=pool_size,
-        metrics=observe,
-    )
-    return step(_keys(seed)[2], state)
-
-
-def _keys(seed: Array) -> PRNGKey:
-    """The keys of the real data, of generation 0 and of the loop."""
-    return jax.random.split(jax.random.key(seed), 3)
