@@ -1,1 +1,1 @@
-"""Timings against what one would otherwise write: `python -m benchmarks.step` prints a table."""
+"""Timings against what one would otherwise write: `python -m benchmarks` prints a table."""

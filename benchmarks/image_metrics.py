@@ -1,24 +1,20 @@
-"""Precision, recall, density and coverage, timed against the package `prdc`: prints a markdown table.
-
-python -m benchmarks.image_metrics
+"""Precision, recall, density and coverage against the package `prdc`.
 
 Both sides count on the same float32 features, on all cores, in one process and by turns. `prdc` finds the radii of real
-points at each call. Here `neighbours` finds them once a run, so the table has both: a generation's `prdc` alone, and
-with the radii. Needs the extra `[bench]`.
+points at each call. Here `neighbours` finds them once a run, so there are two rows: a generation alone, and with the
+radii.
 """
 
-import argparse
 import contextlib
 import os
-import time
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from prdc import compute_prdc
 
+from benchmarks.table import Row, peer, seconds, turns
 from curated_retraining import metrics
 from curated_retraining.metrics.chunks import CHUNK
 from curated_retraining.types import Generation
@@ -26,50 +22,41 @@ from curated_retraining.types import Generation
 POINTS, K = 5_000, 5
 
 
-def main() -> None:
-    """Prints a row a case: seconds of each side, ratios (medians of those of each turn), compile time and memory."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=5, help="turns; medians are shown")
-    parser.add_argument("--chunk", type=int, default=CHUNK, help="points at a time")
-    flags = parser.parse_args()
-
-    print(f"jax {jax.__version__}, {os.cpu_count()} cores, {POINTS:,} × {POINTS:,}, k = {K}, chunk = {flags.chunk}")
-    print(f"medians of {flags.repeats}; ratios: how many times faster than prdc\n")
-    print(
-        "| features | prdc, s | a generation, s | ratio | with radii, s | ratio | compile, s | temporary, MB | same |"
-    )
-    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
-    rng = np.random.default_rng(0)
-    for dimension in (64, 128):
-        normal = rng.normal(size=(2 * POINTS, dimension))
-        print(row(f"{dimension} normal", normal[:POINTS], 0.9 * normal[POINTS:], flags))
-    integers = rng.integers(0, 5, (2 * POINTS, 8))
-    print(row("8 integers 0..4: ties, duplicates", integers[:POINTS], integers[POINTS:], flags))
-    print(row("64 normal, half of the pool real", normal[:POINTS, :64], normal[POINTS // 2 :][:POINTS, :64], flags))
+def rows(repeats: int) -> list[Row]:
+    """Two rows a case."""
+    normal = np.random.default_rng(0).normal(size=(2 * POINTS, 128))
+    return [
+        row
+        for dimension in (64, 128)
+        for row in case(dimension, normal[:POINTS, :dimension], 0.9 * normal[POINTS:, :dimension], repeats)
+    ]
 
 
-def row(name: str, real: np.ndarray, pool: np.ndarray, flags: argparse.Namespace) -> str:
+def case(dimension: int, real: np.ndarray, pool: np.ndarray, repeats: int) -> list[Row]:
     """Compiles, takes turns and describes one case."""
+    prdc = peer("prdc")
     real, pool = real.astype(np.float32), pool.astype(np.float32)
-    neighbours, compile_neighbours = seconds(jax.jit(radii, static_argnums=1).lower(real, flags.chunk).compile)
+    neighbours, compile_neighbours = seconds(jax.jit(radii, static_argnums=1).lower(real, CHUNK).compile)
     reference = neighbours(real)
-    count, compile_count = seconds(jax.jit(counts, static_argnums=2).lower(pool, reference, flags.chunk).compile)
+    count, compile_count = seconds(jax.jit(counts, static_argnums=2).lower(pool, reference, CHUNK).compile)
+    expected = quietly(lambda: prdc.compute_prdc(real, pool, K))
+    same = all(count(pool, reference)[name] == np.float32(value) for name, value in expected.items())
 
-    times, same = [], True
-    for _ in range(flags.repeats):
-        expected, theirs = seconds(lambda: quietly(lambda: compute_prdc(real, pool, K)))
-        reference, before = seconds(lambda: jax.block_until_ready(neighbours(real)))
-        got, ours = seconds(lambda reference=reference: jax.block_until_ready(count(pool, reference)))
-        same &= all(got[name] == np.float32(value) for name, value in expected.items())
-        times.append((theirs, ours, theirs / ours, before + ours, theirs / (before + ours)))
-    theirs, ours, ratio, both, ratio_of_both = np.median(times, axis=0)
-    memory = count.memory_analysis()
-    room = f"{memory.temp_size_in_bytes / 1e6:.0f}" if memory else "not told"
-    compiled = compile_neighbours + compile_count
-    return (
-        f"| {name} | {theirs:.2f} | {ours:.2f} | {ratio:.1f} | {both:.2f} | {ratio_of_both:.1f} | {compiled:.1f} "
-        f"| {room} | {'yes' if same else 'NO'} |"
+    sides = [
+        lambda seed: quietly(lambda: prdc.compute_prdc(real, pool, K)),
+        lambda seed: count(pool, reference),
+        lambda seed: neighbours(real),
+    ]
+    _, (theirs, ours, before) = turns(sides, repeats)
+    work, name = (
+        f"prdc: {POINTS:,} × {POINTS:,}, {dimension} features",
+        f"prdc {peer('importlib.metadata').version('prdc')}",
     )
+    quality = "the same numbers" if same else "OTHER NUMBERS"
+    return [
+        Row(f"{work}, a generation", ours, compile_count, name, theirs, 5, quality),
+        Row(f"{work}, with the radii", before + ours, compile_neighbours + compile_count, name, theirs, None, quality),
+    ]
 
 
 def radii(real: Any, chunk: int) -> metrics.Neighbours:
@@ -88,17 +75,7 @@ def features(x: Any) -> Any:
     return x
 
 
-def seconds(call: Callable[[], Any]) -> tuple[Any, float]:
-    """What a call returns and how long it took."""
-    begin = time.perf_counter()
-    return call(), time.perf_counter() - begin
-
-
 def quietly(call: Callable[[], Any]) -> Any:
     """What a call returns, without what it prints."""
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
         return call()
-
-
-if __name__ == "__main__":
-    main()

@@ -1,18 +1,14 @@
-"""Training and sampling steps of the cpu-preset U-Net, each timed against PyTorch: prints a markdown table.
+"""Training and sampling steps of the cpu-preset U-Net against PyTorch.
 
 Both sides run the same network (weights are copied over and outputs compared) on 32×32×3 images in batches of 128:
 flow matching with Adam, clipping and an average, and Euler steps from noise, on all cores, in one process and by turns.
 The PyTorch side is what its users write: an eager loop, `torch.no_grad`, default threads, in the faster of its two
-memory formats. Compilation is reported apart.
+memory formats.
 """
 
-import argparse
 import copy
-import importlib
 import math
-import os
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,50 +16,38 @@ import numpy as np
 
 import curated_retraining as cr
 from benchmarks import torch_unet
-from benchmarks.step import row, seconds
-from curated_retraining.models.flow_matching import euler
+from benchmarks.ddpm import Side
+from benchmarks.table import Row, peer, seconds
+from curated_retraining.models.solvers import euler
 from curated_retraining.networks import unet
 from curated_retraining.networks.mlp import time_features
 
-SHAPE, BATCH, STEPS, POINTS = (32, 32, 3), 128, 5, 512
+SHAPE, BATCH, STEPS, POINTS = (32, 32, 3), 128, 5, 512  # steps of each kind a call
 RATE, CLIP, EMA = 2e-4, 1.0, 0.999
 NETWORK = unet.cpu()
 
 
-class Side(NamedTuple):
-    """One implementation: `STEPS` steps of each kind a call; its calls return when the work is done."""
-
-    fit: Callable[[int], Any]  # seed -> what `sample` needs
-    sample: Callable[[int, Any], Any]  # seed, that -> images, [BATCH, *SHAPE] in the order of its library
-
-
-def main() -> None:
-    """Prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=5, help="timed calls of each side; medians are shown")
-    repeats = parser.parse_args().repeats
-    torch: Any = importlib.import_module("torch")
-
+def rows(repeats: int) -> list[Row]:
+    """A training step and a sampling step."""
+    torch = peer("torch")
     x = np.random.default_rng(0).uniform(-1, 1, (POINTS, *SHAPE)).astype(np.float32)
     params = untied(NETWORK)
     twin = Twin(torch, params)
     num = sum(leaf.size for leaf in jax.tree.leaves(params))
     assert num == sum(values.numel() for values in twin.network.parameters())
-    print(f"{num:,} parameters on both sides, outputs differ by {difference(torch, params, twin, x):.0e} of their sd\n")
+    quality = f"{num:,} parameters each, outputs differ by {difference(torch, params, twin, x):.0e} of their sd"
 
     formats = [torch.contiguous_format, torch.channels_last]
     sides = [ours(x), *(twin.side(x, memory) for memory in formats)]
     calls = np.array([[one_call(side, seed) for side in sides] for seed in range(repeats + 1)])
     first, rest = calls[0], np.median(calls[1:], axis=0)  # the first call compiles
     best = 1 + int(np.argmin(rest[1:].sum(axis=1)))
-    fit, sample = 1e3 * rest[[0, best]].T / STEPS
-
-    print(f"jax {jax.__version__}, torch {torch.__version__}, {os.cpu_count()} cores, medians of {repeats}; ", end="")
-    print(f"PyTorch in {str(formats[best - 1]).removeprefix('torch.')}\n")
-    print("| | ours | PyTorch | ratio |\n| --- | --- | --- | --- |")
-    print(row(f"training step of {BATCH}, ms", fit))
-    print(row(f"sampling step of {BATCH}, ms", sample))
-    print(f"\nCompilation, once a process: {first[0].sum() - rest[0].sum():.1f} s.")
+    name = f"PyTorch {torch.__version__} eager, {str(formats[best - 1]).removeprefix('torch.')}"
+    note = "convolutions: XLA's reach 70 to 100 GFLOP/s, oneDNN's 170 to 270"
+    return [
+        Row(f"U-Net, {work} step of {BATCH}", own / STEPS, begun - own, name, theirs / STEPS, 0.9, quality, note)
+        for work, own, begun, theirs in zip(("training", "sampling"), rest[0], first[0], rest[best], strict=True)
+    ]
 
 
 def ours(x: np.ndarray) -> Side:
@@ -151,7 +135,3 @@ def one_call(side: Side, seed: int) -> tuple[float, float]:
     """Seconds to train and seconds to sample, `STEPS` steps each."""
     fitted, fit_seconds = seconds(lambda: side.fit(seed))
     return fit_seconds, seconds(lambda: side.sample(seed, fitted))[1]
-
-
-if __name__ == "__main__":
-    main()

@@ -1,30 +1,26 @@
-"""How long exact courses take: a million points, and a grid of (K, λ) cells.
+"""How long exact courses take: a million points, and a grid of (K, λ) cells."""
 
-python -m benchmarks.theory
-"""
-
-import os
-import time
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from benchmarks.table import Row, seconds, turns
 from curated_retraining import theory
 
-REPEATS = 5
 
-
-def main() -> None:
-    """Prints a row a case: time after compilation (the median of five), compile time and memory."""
-    print(f"jax {jax.__version__}, {os.cpu_count()} cores, medians of {REPEATS}\n")
-    print("| case | s | compile, s | beside arguments and results, MB |\n| --- | --- | --- | --- |")
+def rows(repeats: int) -> list[Row]:
+    """A row a case and a precision."""
+    found = []
     for x64 in (False, True):
         with jax.enable_x64(x64):
             kind = "float64" if x64 else "float32"
-            print(row(f"10⁶ points, K = 4, λ = 1, 50 generations, {kind}", *million()))
-            print(row(f"256 (K, λ) cells, 256 points, 100 generations, {kind}", *cells()))
+            found += [
+                row(f"exact course: 10⁶ points, K = 4, λ = 1, 50 generations, {kind}", *million(), repeats),
+                row(f"exact courses: 256 (K, λ) cells, 256 points, 100 generations, {kind}", *cells(), repeats),
+            ]
+    return found
 
 
 def million() -> tuple[Callable, tuple]:
@@ -47,19 +43,10 @@ def cells() -> tuple[Callable, tuple]:
     return jax.vmap(course, in_axes=(None, None, 0, 0)), (p, reward, k, lam)
 
 
-def row(name: str, function: Callable, arguments: tuple) -> str:
+def row(name: str, function: Callable, arguments: tuple, repeats: int) -> Row:
     """Compiles, runs and describes one case."""
-    began = time.perf_counter()
-    program = jax.jit(function).lower(*arguments).compile()
-    compiled, times = time.perf_counter() - began, []
-    for _ in range(REPEATS):
-        began = time.perf_counter()
-        jax.block_until_ready(program(*arguments))
-        times.append(time.perf_counter() - began)
+    program, compiled = seconds(jax.jit(function).lower(*arguments).compile)
+    _, (took,) = turns([lambda seed: program(*arguments)], repeats)
     memory = program.memory_analysis()
-    room = f"{memory.temp_size_in_bytes / 1e6:.0f}" if memory else "not told"
-    return f"| {name} | {np.median(times):.2f} | {compiled:.1f} | {room} |"
-
-
-if __name__ == "__main__":
-    main()
+    note = f"works in {memory.temp_size_in_bytes / 1e6:.0f} MB" if memory else ""
+    return Row(name, took, compiled, note=note)

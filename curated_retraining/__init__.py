@@ -8,7 +8,7 @@ from curated_retraining.data import checkerboard, draw, moons, ring, uniform, un
 from curated_retraining.grids import Loop
 from curated_retraining.interacting import interacting, start_interacting
 from curated_retraining.loop import retraining, run, self_judged, start
-from curated_retraining.mixing import accumulate, accumulate_subsample, fresh, replace, with_real
+from curated_retraining.mixing import accumulate, accumulate_moments, accumulate_subsample, fresh, replace, with_real
 from curated_retraining.models.ddpm import ddpm
 from curated_retraining.models.finite import finite
 from curated_retraining.models.flow import flow
@@ -32,11 +32,11 @@ from curated_retraining.types import Dataset, Generation, LoopState, Mixing, Mod
 
 __all__ = [
     "Dataset", "Generation", "Loop", "LoopState", "Mixing", "Model", "Preference", "Sweep", "accumulate",
-    "accumulate_subsample", "attacks", "batched", "checkerboard", "class_probability", "combine", "confidence",
-    "crowd", "crowd_tilt", "data", "ddpm", "distance", "draw", "everything", "export", "finite", "flipped",
-    "flow", "flow_matching", "forecast", "fresh", "from_scratch", "gaussian", "gmm", "interacting",
-    "inverse_propensity", "k_way", "kde", "lift", "log_density", "luce", "metrics", "moons", "negate",
-    "pairwise", "preferences", "quota", "replace", "retraining", "rewards", "ring", "rounds", "run", "scale",
-    "self_judged", "stack", "standardised", "start", "start_interacting", "sweep", "theory", "threshold",
-    "tilt", "top_fraction", "trained", "uniform", "union", "with_real",
+    "accumulate_moments", "accumulate_subsample", "attacks", "batched", "checkerboard", "class_probability",
+    "combine", "confidence", "crowd", "crowd_tilt", "data", "ddpm", "distance", "draw", "everything", "export",
+    "finite", "flipped", "flow", "flow_matching", "forecast", "fresh", "from_scratch", "gaussian", "gmm",
+    "interacting", "inverse_propensity", "k_way", "kde", "lift", "log_density", "luce", "metrics", "moons",
+    "negate", "pairwise", "preferences", "quota", "replace", "retraining", "rewards", "ring", "rounds", "run",
+    "scale", "self_judged", "stack", "standardised", "start", "start_interacting", "sweep", "theory",
+    "threshold", "tilt", "top_fraction", "trained", "uniform", "union", "with_real",
 ]  # fmt: skip

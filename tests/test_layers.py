@@ -13,6 +13,8 @@ import curated_retraining as cr
 ROOT = Path(__file__).parent.parent
 PACKAGE = "curated_retraining"
 
+SHARED = ("models.couplings", "models.samplers", "models.solvers")  # parts of models
+
 # What a module may import of ours beside `types` (and, in a package, its own modules where it is named here).
 OURS = {
     "types": set(),
@@ -34,9 +36,9 @@ OURS = {
     "datasets": {"types", "datasets"},
     "classifiers": {"types", "data", "datasets", "metrics", "models.trained", "networks", "classifiers"},
     "inception": {"types", "inception"},
-    "models": {"types", "data", "models.trained", "models.samplers", "networks"},
+    "models": {"types", "data", "models.trained", *SHARED, "networks"},
     "models.trained": {"types", "data"},
-    "models.samplers": {"types"},
+    **{name: {"types"} for name in SHARED},
 }
 ONLY = {"orbax": "driver", "matplotlib": "figures", "absl": "experiments"}
 

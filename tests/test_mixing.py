@@ -14,6 +14,7 @@ ERRORS = [
     (lambda: mixing.accumulate(0), "generations=0"),
     (lambda: mixing.accumulate_subsample(0, 5), "generations=0"),
     (lambda: mixing.accumulate_subsample(3, 0), "size=0"),
+    (lambda: mixing.accumulate_moments().init(data.uniform(jnp.zeros((4, 2, 2))), 2), r"shape \(2, 2\)"),
     (lambda: mix(mixing.accumulate(3), curated(0, 4), slot=2), "adds 4 curated points, but start was told slot=2"),
 ]
 
@@ -107,6 +108,27 @@ def test_accumulate_subsample_draws_from_what_accumulate_trains_on(assert_mean):
         np.add.at(mass, row.ravel(), np.asarray(whole.weight))
         assert_mean(np.asarray(train.x) == point, mass)
     jax.tree.map(np.testing.assert_array_equal, memory, whole_memory)
+
+
+def test_running_moments_are_those_of_all_points_so_far():
+    """In float64, 5 real and 3 generations of 4 curated points of unequal weight; rounding alone is allowed."""
+    rng = np.random.default_rng(0)
+    with jax.enable_x64(True):
+        real = data.uniform(jnp.asarray(rng.normal(size=(5, 3))))
+        new = [
+            Dataset(jnp.asarray(i + rng.normal(size=(4, 3))), jnp.array([0.5, 0.25, 0.25, 0.0])) for i in range(1, 4)
+        ]
+        few, _ = mix(mixing.accumulate_moments(), *new, slot=4, real=real)
+        many, _ = mix(mixing.accumulate(3), *new, slot=4, real=real)
+    for trains in zip(few, many, strict=True):
+        one, other = jax.tree.map(np.asarray, trains)
+        assert one.x.shape == (6 + 4, 3)
+        for train in one, other:
+            np.testing.assert_allclose(train.weight.sum(), 1, rtol=1e-12)
+        means = [np.average(train.x, axis=0, weights=train.weight) for train in (one, other)]
+        spreads = [np.cov(train.x.T, aweights=train.weight, ddof=0) for train in (one, other)]
+        np.testing.assert_allclose(*means, rtol=1e-12)
+        np.testing.assert_allclose(*spreads, rtol=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,7 @@ def sliced_wasserstein(key: PRNGKey, reference: Array, directions: int = 128, po
     """
     normal = jax.random.normal(key, (directions, reference[0].size))
     unit = jax.vmap(lambda row: row / jnp.linalg.norm(row))(normal)
-    return Partial(_sliced_wasserstein, reference, unit, Static(points))
+    return Partial(_sliced_wasserstein, _sorted_along(unit, _flat(reference)), unit, Static(points))
 
 
 def mmd(reference: Array, bandwidth: float | Array) -> Metrics:
@@ -146,17 +146,18 @@ def _kl_to_sample(reference, settings: Static, record):
 
 
 def _sliced_wasserstein(reference, directions, points: Static, record):
-    pool, other = _flat(record.pool)[: points.value], _flat(reference)
-    size = max(pool.shape[0], other.shape[0])
+    """`reference` `[directions, m]` is sorted along each."""
+    pool = _sorted_along(directions, _flat(record.pool)[: points.value])
+    size = max(pool.shape[1], reference.shape[1])
 
-    def quantiles(x, direction):
-        index = jnp.floor((jnp.arange(size) + 0.5) * (x.shape[0] / size)).astype(int)
-        return jnp.sort(x @ direction)[index]
+    def quantiles(x):
+        return x[:, jnp.floor((jnp.arange(size) + 0.5) * (x.shape[1] / size)).astype(int)]
 
-    def squared(direction):
-        return jnp.mean((quantiles(pool, direction) - quantiles(other, direction)) ** 2)
+    return {"sliced_w2": jnp.sqrt(jnp.mean((quantiles(pool) - quantiles(reference)) ** 2))}
 
-    return {"sliced_w2": jnp.sqrt(jax.lax.map(squared, directions).mean())}
+
+def _sorted_along(directions, x):
+    return jax.lax.map(lambda direction: jnp.sort(x @ direction), directions)
 
 
 def _mmd(reference, bandwidth, record):

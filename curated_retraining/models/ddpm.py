@@ -57,12 +57,16 @@ def ddpm(
     def init_params(key, x):
         return network.init(key, x[:1], features[:1])
 
-    def loss(key, params, x):
+    def prepare(key, x):
         level_key, noise_key = jax.random.split(key)
         level = jax.random.randint(level_key, x.shape[:1], 0, levels)
         noise = jax.random.normal(noise_key, x.shape, x.dtype)
-        noisy = jax.vmap(_noisy)(jnp.asarray(kept, x.dtype)[level], x, noise)
-        return jnp.mean((jnp.asarray(network.apply(params, noisy, features[level])) - noise) ** 2)
+        return jax.vmap(_noisy)(jnp.asarray(kept, x.dtype)[level], x, noise), features[level], noise
+
+    def loss(key, params, prepared):
+        del key
+        noisy, features, noise = prepared
+        return jnp.mean((jnp.asarray(network.apply(params, noisy, features)) - noise) ** 2)
 
     def sample(key, state, num):
         first_key, path_key = jax.random.split(key)
@@ -73,7 +77,7 @@ def ddpm(
 
         return sampler(path_key, noise, kept, predict)
 
-    init, fit = trained(init_params, loss, **training)
+    init, fit = trained(init_params, loss, prepare=prepare, **training)
     return Model(init, fit, sample, log_prob=None)
 
 

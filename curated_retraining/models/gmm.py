@@ -65,43 +65,45 @@ def _squared_distance(x, point):
 
 def _fit(steps: Static, ridge, key, state: Mixture, data: Dataset) -> Mixture:
     del key
+    x = data.x.T
 
     def step(state, _):
-        share = jax.nn.softmax(_joint(state, data.x), axis=-1) * data.weight[:, None]  # [n, k]
-        return _maximise(state, share, data.x, ridge), None
+        share = jax.nn.softmax(_joint(state, x), axis=0) * data.weight[None]
+        return _maximise(state, share, x, ridge), None
 
     return jax.lax.scan(step, state, length=steps.value)[0]
 
 
 def _maximise(state: Mixture, share: Array, x: Array, ridge) -> Mixture:
-    mass = share.sum(axis=0)
+    """The mixture that is most likely where `share` `[k, n]` of `x` `[d, n]` belongs to each component."""
+    mass = share.sum(axis=1)
     alive = mass > 0
-    of_mass = share / jnp.where(alive, mass, 1.0)[None]
-
-    def moments(of_mass, old_mean, old_chol, alive):
-        mean = of_mass @ x
-        centred = jax.vmap(lambda row: row - mean)(x)
-        chol = jnp.linalg.cholesky(centred.T @ (of_mass[:, None] * centred) + ridge * jnp.eye(x.shape[1]))
-        return jnp.where(alive, mean, old_mean), jnp.where(alive, chol, old_chol)
-
-    mean, chol = jax.vmap(moments, in_axes=(1, 0, 0, 0))(of_mass, state.mean, state.chol, alive)
-    return Mixture(mass / mass.sum(), mean, chol)
+    of_mass = share / jnp.where(alive, mass, 1.0)[:, None]
+    mean = of_mass @ x.T
+    centred = _centred(x, mean)
+    covariance = jnp.einsum("kin,kjn->kij", of_mass[:, None] * centred, centred)
+    chol = jnp.linalg.cholesky(covariance + ridge * jnp.eye(x.shape[0])[None])
+    return Mixture(
+        mass / mass.sum(),
+        jnp.where(alive[:, None], mean, state.mean),
+        jnp.where(alive[:, None, None], chol, state.chol),
+    )
 
 
 def _joint(state: Mixture, x: Array) -> Array:
-    """log(weight_i N(x; mean_i, cov_i)), `[n, k]`."""
+    """log(weight_i N(x; mean_i, cov_i)) at `x` `[d, n]`, `[k, n]`: with the points last, each loop is a long one."""
     inverse = jnp.linalg.inv(state.chol)
-    log_scale = jnp.log(jnp.diagonal(inverse, axis1=1, axis2=2)).sum(axis=-1) - 0.5 * x.shape[1] * jnp.log(2 * jnp.pi)
+    log_scale = jnp.log(jnp.diagonal(inverse, axis1=1, axis2=2)).sum(axis=-1) - 0.5 * x.shape[0] * jnp.log(2 * jnp.pi)
+    z = jnp.einsum("kij,kjn->kin", inverse, _centred(x, state.mean))
+    return (jnp.log(state.weight) + log_scale)[:, None] - 0.5 * jnp.sum(z**2, axis=1)
 
-    def component(weight, mean, inverse, log_scale):
-        z = jax.vmap(lambda row: row - mean)(x) @ inverse.T
-        return jnp.log(weight) + log_scale - 0.5 * jnp.sum(z**2, axis=-1)
 
-    return jax.vmap(component, out_axes=1)(state.weight, state.mean, inverse, log_scale)
+def _centred(x: Array, mean: Array) -> Array:
+    return x[None] - mean[:, :, None]
 
 
 def _log_prob(state: Mixture, x: Array) -> Array:
-    return jax.nn.logsumexp(_joint(state, x), axis=-1)
+    return jax.nn.logsumexp(_joint(state, x.T), axis=0)
 
 
 def _sample(key: PRNGKey, state: Mixture, num: int) -> Array:

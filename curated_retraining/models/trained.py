@@ -10,6 +10,8 @@ import optax
 from curated_retraining.data import cumulative, draw_index
 from curated_retraining.types import Array, Dataset, PRNGKey, State
 
+MOST_AHEAD, ROOM = 64, 2**23  # steps that are prepared at once, and the bytes that they may take
+
 
 class Trained(NamedTuple):
     """What an optimiser loop keeps from one fit to the next."""
@@ -31,6 +33,7 @@ def trained(
     init_params: Callable[[PRNGKey, Array], State],
     loss: Callable[[PRNGKey, State, Array], Array],
     *,
+    prepare: Callable[[PRNGKey, Array], State] | None = None,
     steps: int = 500,
     batch_size: int = 512,
     learning_rate: float | optax.Schedule = 1e-3,
@@ -43,6 +46,8 @@ def trained(
 
     Args:
         init_params: key, example points -> parameters.
+        prepare: (key, a batch) -> what `loss` takes in its place: all that needs no parameters, such as noise and
+            times. It is done for many steps at once, which is faster than in `loss`.
         steps: gradient steps a fit; each draws its own batch, with replacement, by weight.
         learning_rate: Adam's, or a schedule of it, counted from the last reset of the optimiser.
         clip: the largest global norm of a gradient; None leaves gradients as they are.
@@ -70,11 +75,13 @@ def trained(
     def fit(key, state, data):
         sums = cumulative(data.weight)
 
-        def step(state, inputs):
-            key, t = inputs
-            batch_key, loss_key = jax.random.split(key)
+        def drawn(batch_key, prepare_key):
             rows = draw_index(batch_key, sums, batch_size)
             batch = jax.tree.map(lambda leaf: leaf[rows], data.x)
+            return batch if prepare is None else prepare(prepare_key, batch)
+
+        def step(state, inputs):
+            loss_key, batch, t = inputs
             gradient = jax.grad(loss, argnums=1)(loss_key, state.params, batch)
             updates, moments = optimizer.update(gradient, state.optimizer, state.params)
             params = optax.apply_updates(state.params, updates)
@@ -82,8 +89,22 @@ def trained(
             average = optax.incremental_update(params, state.average, 1 - decay)
             return state._replace(params=params, average=average, optimizer=moments), None
 
+        def block(state, inputs):
+            batch_keys, prepare_keys, loss_keys, t = inputs
+            return jax.lax.scan(step, state, (loss_keys, jax.vmap(drawn)(batch_keys, prepare_keys), t))[0], None
+
         moments = state.optimizer if carry_optimizer else optimizer.init(state.params)
         begin = state._replace(average=state.params, optimizer=moments)
-        return jax.lax.scan(step, begin, (jax.random.split(key, steps), jnp.arange(steps)))[0]
+        batch_keys, prepare_keys, loss_keys = jax.random.split(key, (3, steps))
+        ahead = _ahead(steps, jax.eval_shape(drawn, key, key))
+        inputs = batch_keys, prepare_keys, loss_keys, jnp.arange(steps)
+        return jax.lax.scan(block, begin, jax.tree.map(lambda leaf: leaf.reshape(-1, ahead), inputs))[0]
 
     return Trainer(init, fit)
+
+
+def _ahead(steps: int, batch: State) -> int:
+    """How many steps are prepared at once: a divisor of all, so that their program is compiled once."""
+    size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(batch))
+    most = min(MOST_AHEAD, max(1, ROOM // size))
+    return max(ahead for ahead in range(1, most + 1) if steps % ahead == 0)

@@ -5,13 +5,13 @@ from typing import NamedTuple
 import jax.numpy as jnp
 
 import curated_retraining as cr
+from curated_retraining.models.couplings import exact_ot, independent, near_ot, sinkhorn
 from curated_retraining.models.ddpm import cosine_betas
-from curated_retraining.models.flow_matching import exact_ot, independent, sinkhorn
 from curated_retraining.models.samplers import multistep
 from curated_retraining.networks import unet
 from curated_retraining.types import Model
 
-COUPLINGS = {"independent": independent, "exact_ot": exact_ot, "sinkhorn": sinkhorn()}
+COUPLINGS = {"independent": independent, "exact_ot": exact_ot, "near_ot": near_ot(), "sinkhorn": sinkhorn()}
 
 
 class Sizes(NamedTuple):

@@ -9,10 +9,12 @@ from scipy.optimize import linear_sum_assignment
 from scipy.stats import norm
 
 from curated_retraining.data import uniform
+from curated_retraining.models import couplings, solvers
 from curated_retraining.models import flow_matching as fm
 from curated_retraining.models.flow_matching import flow_matching
 
 SD = 2.0
+SOLVERS = [solvers.euler, solvers.heun, solvers.bogacki_shampine, solvers.rk4]
 MATRIX = 0.5 * np.random.default_rng(0).normal(size=(4, 4))
 
 
@@ -40,14 +42,20 @@ class Exact(nn.Module):
         return self.param("factor", nn.initializers.zeros, ()) * slope[:, None] * x
 
 
-@pytest.mark.parametrize(("solver", "order"), [(fm.euler, 1), (fm.heun, 2), (fm.rk4, 4)])
+@pytest.mark.parametrize(("solver", "order"), list(zip(SOLVERS, (1, 2, 3, 4), strict=True)))
 def test_the_error_of_a_solver_falls_with_its_order(solver, order):
     """x' = −2 t x² from 0 to 1 and back. Halving steps of 1/40 gives the order up to terms of that relative size."""
+
+    def slope(x, time):
+        return -2 * time * x**2
+
     with jax.enable_x64(True):
         for begin, end in ((0.0, 1.0), (1.0, 0.0)):
             start = jnp.asarray(1 / (1 + begin**2))
             few, many = (
-                abs(fm._solve(solver, lambda x, time: -2 * time * x**2, start, begin, end, steps) - 1 / (1 + end**2))
+                abs(
+                    solvers.solve(solver, lambda x, time: -2 * time * x**2, start, begin, end, steps) - 1 / (1 + end**2)
+                )
                 for steps in (40, 80)
             )
             np.testing.assert_allclose(np.log2(few / many), order, atol=4 / 40)
@@ -55,7 +63,7 @@ def test_the_error_of_a_solver_falls_with_its_order(solver, order):
 
 def test_samples_and_density_are_those_of_a_linear_flow(assert_mean):
     """By matrix exponential. Steps of 1/20 to the fourth order, and float32, leave 1e-5 of numbers of order 10."""
-    model = flow_matching(Linear(), solver=fm.rk4)
+    model = flow_matching(Linear(), solver=solvers.rk4)
     state = model.init(jax.random.key(0), jnp.zeros((1, 2, 2)))
     x = model.sample(jax.random.key(1), state, 20_000)
     assert x.shape == (20_000, 2, 2)
@@ -107,7 +115,7 @@ def which(noise, moved):
 
 def test_exact_ot_is_the_assignment_of_least_cost():
     noise, x, cost = batch()
-    chosen = which(noise, jax.jit(fm.exact_ot)(jax.random.key(2), noise, x))
+    chosen = which(noise, jax.jit(couplings.exact_ot)(jax.random.key(2), noise, x))
     np.testing.assert_array_equal(np.sort(chosen), np.arange(len(x)))
     best = cost[linear_sum_assignment(cost)].sum()
     np.testing.assert_allclose(cost[np.arange(len(x)), chosen].sum(), best, rtol=1e-5)  # float32 sums of 32 costs
@@ -118,11 +126,27 @@ def test_independent_coupling_leaves_the_noise():
     np.testing.assert_array_equal(fm.independent(jax.random.key(2), noise, x), noise)
 
 
+@pytest.mark.parametrize("shape", [(256, 2, 1), (101, 2, 2)])
+def test_near_ot_is_a_permutation_of_nearly_least_cost(shape):
+    """Mean excess over eight batches below 2 %: seen are 1.0 % in the plane and 1.3 % in four dimensions."""
+    keys = jax.random.split(jax.random.key(0), (3, 8))
+    x, noise = (jax.vmap(lambda key: jax.random.normal(key, shape))(keys[i]) for i in range(2))
+    x = jnp.sign(x) * 1.5 + 0.2 * x
+    couple = jax.jit(jax.vmap(couplings.near_ot()))(keys[2], noise, x)
+    excess = []
+    for points, before, after in zip(x, noise, couple, strict=True):
+        order = which(before, after)
+        assert sorted(order) == list(range(shape[0]))
+        cost = np.asarray(couplings._cost(points, before))
+        excess.append(cost[np.arange(shape[0]), order].sum() / cost[linear_sum_assignment(cost)].sum() - 1)
+    assert np.min(excess) >= 0 and np.mean(excess) < 0.02
+
+
 def test_sinkhorn_costs_more_than_exact_and_less_than_independent_and_uses_all_noise_alike(assert_mean):
     """After many iterations both marginals of the plan are even, whatever the regularisation."""
     noise, x, cost = batch()
     best = cost[linear_sum_assignment(cost)].mean()
-    couple = jax.jit(jax.vmap(fm.sinkhorn(0.1, iterations=300), in_axes=(0, None, None)))
+    couple = jax.jit(jax.vmap(couplings.sinkhorn(0.1, iterations=300), in_axes=(0, None, None)))
     moved = couple(jax.random.split(jax.random.key(2), 500), noise, x)
     chosen = np.stack([which(noise, one) for one in moved])
     mean = cost[np.arange(len(x)), chosen].mean(axis=1)
@@ -135,7 +159,7 @@ def test_less_regularisation_comes_closer_to_the_least_cost():
     noise, x, cost = batch()
     means = []
     for regularisation in (0.02, 0.2, 50.0):
-        couple = jax.jit(jax.vmap(fm.sinkhorn(regularisation, iterations=100), in_axes=(0, None, None)))
+        couple = jax.jit(jax.vmap(couplings.sinkhorn(regularisation, iterations=100), in_axes=(0, None, None)))
         moved = couple(jax.random.split(jax.random.key(2), 50), noise, x)
         means.append(np.mean([cost[np.arange(len(x)), which(noise, one)].mean() for one in moved]))
     assert means[0] < means[1] < means[2]
@@ -145,8 +169,9 @@ def test_less_regularisation_comes_closer_to_the_least_cost():
     ("act", "message"),
     [
         (lambda: flow_matching(sample_steps=0), "sample_steps=0"),
-        (lambda: fm.sinkhorn(0.0), r"regularisation=0\.0"),
-        (lambda: fm.sinkhorn(0.1, 0), "iterations=0"),
+        (lambda: couplings.near_ot(-1), "sweeps=-1"),
+        (lambda: couplings.sinkhorn(0.0), r"regularisation=0\.0"),
+        (lambda: couplings.sinkhorn(0.1, 0), "iterations=0"),
     ],
 )
 def test_mistakes_are_rejected(act, message):
