@@ -12,21 +12,25 @@ import numpy as np
 from absl import app, flags
 
 from curated_retraining.driver import RunError
+from experiments import helps
+from experiments.helps import group
 
 SEEDS = 2**30  # the largest seed, and how many: their sum is an int32
 
 
 def define(name: str, *, generations: int, rewards: list[str]) -> None:
     """The flags of every experiment that plays a loop, with the defaults of this one."""
-    flags.DEFINE_enum("reward", rewards[0], rewards, "what the annotators like")
+    with group(helps.PLAYED):
+        flags.DEFINE_enum("reward", rewards[0], rewards, "what the annotators like")
     loop(name, generations=generations)
     repetitions()
 
 
 def repetitions() -> None:
     """The flags of what is played with several seeds and checkpointed."""
-    flags.DEFINE_integer("seeds", 3, "repetitions", 1, SEEDS)
-    flags.DEFINE_integer("seed", 0, "seed of the first repetition; the others follow", 0, SEEDS)
+    with group(helps.SIZES):
+        flags.DEFINE_integer("seeds", 3, "repetitions", 1, SEEDS)
+        flags.DEFINE_integer("seed", 0, "seed of the first repetition; the others follow", 0, SEEDS)
     checkpoints()
 
 
@@ -42,19 +46,24 @@ def loop(
 
     Where choices have no temperature it is None.
     """
-    flags.DEFINE_integer("k", k, "K, the size of the groups that an annotator chooses one sample from", lower_bound=2)
-    flags.DEFINE_list("lam", list(lam), "λ = #curated / #real, one or more of a number >= 0 or inf (the pure loop)")
-    if temperature is not None:
-        number("temperature", temperature, "temperature of the choice; 0 is best-of-K")
-    flags.DEFINE_integer("generations", generations, "retrainings after generation 0", lower_bound=1)
-    flags.DEFINE_string("out", f"runs/{name}", "folder for the results; the same command again resumes there")
+    with group(helps.LOOP):
+        flags.DEFINE_integer(
+            "k", k, "K, the size of the groups that an annotator chooses one sample from", lower_bound=2
+        )
+        flags.DEFINE_list("lam", list(lam), "λ = #curated / #real, one or more of a number >= 0 or inf (the pure loop)")
+        if temperature is not None:
+            number("temperature", temperature, "temperature of the choice; 0 is best-of-K")
+        flags.DEFINE_integer("generations", generations, "retrainings after generation 0", lower_bound=1)
+    with group(helps.RESULTS):
+        flags.DEFINE_string("out", f"runs/{name}", "folder for the results; the same command again resumes there")
     flags.register_validator("lam", _are_ratios, "takes one or more of a number >= 0 or inf, such as --lam=inf,1")
 
 
 def checkpoints() -> None:
     """The flags of what `drive` saves, and how much of it stays; results do not depend on them."""
-    flags.DEFINE_integer("every", 1, "generations between two checkpoints", lower_bound=1)
-    flags.DEFINE_integer("keep", None, "newest checkpoints that stay (by default all)", lower_bound=1)
+    with group(helps.RESULTS):
+        flags.DEFINE_integer("every", 1, "generations between two checkpoints", lower_bound=1)
+        flags.DEFINE_integer("keep", None, "newest checkpoints that stay (by default all)", lower_bound=1)
 
 
 def number(name: str, default: float | None, what: str) -> None:
@@ -68,23 +77,28 @@ def number(name: str, default: float | None, what: str) -> None:
 def settings() -> dict:
     """The flags that the results depend on: all of ours but where, how often and how much to save."""
     elsewhere = ("out", "every", "keep", "compilation_cache")
-    return {flag.name: flag.value for flag in _ours() if flag.name not in elsewhere}
+    return {flag.name: flag.value for flag in ours() if flag.name not in elsewhere}
 
 
-def launch(main: Callable[[], None]) -> None:
-    """Runs an experiment; a user's mistake ends in one line and a status that is not zero."""
+def launch(main: Callable[..., None], *, arguments: str = "") -> None:
+    """Runs an experiment; a user's mistake ends in one line and a status that is not zero.
+
+    `arguments` says what `main` takes beside flags; by default nothing.
+    """
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "curated_retraining"
-    flags.DEFINE_string("compilation_cache", str(cache), "folder that keeps compiled programs; empty for none")
-    for flag in _ours():
-        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)  # what --help lists
+    if not arguments:
+        with group(helps.RESULTS):
+            flags.DEFINE_string("compilation_cache", str(cache), "folder that keeps compiled programs; empty for none")
+    docstring = sys.modules["__main__"].__doc__ or ""
     logging.getLogger("jax._src.xla_bridge").setLevel(logging.WARNING)  # absl would show which backends are not there
 
     def guarded(argv):
-        if len(argv) > 1:
+        if len(argv) > 1 and not arguments:
             sys.exit(f"error: unknown argument {argv[1]!r}; flags look like --lam=inf,1")
-        jax.config.update("jax_compilation_cache_dir", flags.FLAGS.compilation_cache or None)
+        if not arguments:
+            jax.config.update("jax_compilation_cache_dir", flags.FLAGS.compilation_cache or None)
         try:
-            main()
+            main(*argv[1:])
         except (RunError, app.UsageError) as error:
             sys.exit(f"error: {error}")
         except (MemoryError, jax.errors.JaxRuntimeError) as error:
@@ -94,7 +108,14 @@ def launch(main: Callable[[], None]) -> None:
         except KeyboardInterrupt:
             sys.exit("stopped: the same command goes on, from the last checkpoint where there is one")
 
-    app.run(guarded)
+    app.run(guarded, flags_parser=lambda argv: helps.parsed(argv, docstring, ours(), arguments))
+
+
+def ours() -> list[flags.Flag]:
+    """The flags that experiments define; absl files those of the script that runs under its path."""
+    found = flags.FLAGS.flags_by_module_dict()
+    theirs = [module for module in found if module.startswith("experiments.") or module == sys.argv[0]]
+    return [flag for module in theirs for flag in found[module]]
 
 
 def row_titles(lams: list[str]) -> list[str]:
@@ -106,13 +127,6 @@ def by_row(values: np.ndarray, rows: int) -> np.ndarray:
     """`[generations, rows × seeds, ...]` as `[rows, seeds, generations, ...]`."""
     cells = np.moveaxis(values, 0, 1)
     return cells.reshape(rows, -1, *cells.shape[1:])
-
-
-def _ours() -> list[flags.Flag]:
-    """Those that our modules defined, of which absl calls the one that is run `sys.argv[0]`."""
-    found = flags.FLAGS.flags_by_module_dict()
-    ours = [module for module in found if module.startswith("experiments.") or module == sys.argv[0]]
-    return [flag for module in ours for flag in found[module]]
 
 
 def _are_ratios(texts: list[str]) -> bool:

@@ -19,7 +19,7 @@ from jax.tree_util import Partial
 import curated_retraining as cr
 from curated_retraining import data, figures, grids, metrics, theory
 from curated_retraining.types import Array, Dataset, Model, PRNGKey, Static
-from experiments import common, loops
+from experiments import common, helps, loops, twins
 
 FLAGS = flags.FLAGS
 NAMES = ("rock", "paper", "scissors")
@@ -40,11 +40,15 @@ def define() -> None:
     """The flags; a wrong value is refused before anything runs."""
     common.loop("cyclic", generations=30, k=2, lam=("inf", "10", "1"), temperature=None)
     common.repetitions()
-    flags.DEFINE_multi_enum("model", list(MODELS), list(MODELS), "what is retrained; give it again for more")
-    common.number("strength", 1.0, "a in [0, 1]: each is preferred to the one before it with probability (1 + a) / 2")
-    flags.DEFINE_list("shares", ["0.5", "0.3", "0.2"], "of rock, paper and scissors in the real data")
-    flags.DEFINE_integer("pool", 40_000, "samples a generation, a multiple of K", 2)
-    flags.DEFINE_integer("real", 6000, "real points", 3)
+    with common.group(helps.PLAYED):
+        flags.DEFINE_multi_enum("model", list(MODELS), list(MODELS), "what is retrained; give it again for more")
+        common.number(
+            "strength", 1.0, "a in [0, 1]: each is preferred to the one before it with probability (1 + a) / 2"
+        )
+        flags.DEFINE_list("shares", ["0.5", "0.3", "0.2"], "of rock, paper and scissors in the real data")
+    with common.group(helps.SIZES):
+        flags.DEFINE_integer("pool", 40_000, "samples a generation, a multiple of K", 2)
+        flags.DEFINE_integer("real", 6000, "real points", 3)
     flags.register_validator("k", lambda k: k <= LARGEST, f"takes 2 to {LARGEST}: all groups are enumerated")
     flags.register_validator("strength", lambda a: a <= 1, "takes a number in [0, 1], such as --strength=1")
     flags.register_validator("shares", _are_shares, "takes three numbers > 0 that sum to 1: --shares=0.5,0.3,0.2")
@@ -62,6 +66,7 @@ def main() -> None:
         sizes = Static(Sizes(model, FLAGS.k, FLAGS.pool, FLAGS.real))
         play = Partial(make, sizes, shares, FLAGS.strength)
         measured[model] = loops.driven(out / model, play, cells, model=model)["share"]
+        twins.leave(out / model, {"share": course}, twins.over_seeds(cells))
     for model, share in measured.items():
         print(table(model, share, course, FLAGS.lam))
     for model, share in measured.items():
@@ -70,7 +75,7 @@ def main() -> None:
         figures.ternary(
             path, share, course, rows=common.row_titles(FLAGS.lam), names=NAMES, theory=f"exact, K = {FLAGS.k}"
         )
-    print(f"results in {out}: metrics.csv, checkpoints/ and figures/ternary.png of {', '.join(measured)}")
+    print(f"results in {out}: metrics.csv, exact.csv, checkpoints/ and figures/ternary.png of {', '.join(measured)}")
 
 
 def make(sizes: Static, shares: Array, strength: Array | float, *, lam: Array) -> grids.Loop:

@@ -1,6 +1,10 @@
 """Curated retraining on two moons (figures 5 and 7 of the paper).
 
 python -m experiments.moons --reward=classifier
+
+A diffusion model, or another `--model`, learns two half circles and is retrained on its own samples after people have
+chosen among them. By default they like what is near (0, 1); with `--reward=classifier`, what a classifier takes for the
+moon `--label`. It prints the mass of what they like best beside the exact course, and draws what gmm does.
 """
 
 from curated_retraining import data

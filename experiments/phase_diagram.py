@@ -22,7 +22,7 @@ from absl import app, flags
 
 import curated_retraining as cr
 from curated_retraining.driver import claimed, write
-from experiments import common
+from experiments import common, helps
 from experiments.gmm import RING
 from experiments.phase import axes, exact, report, trained
 from experiments.phase.axes import Grid
@@ -42,27 +42,37 @@ FLAGS_OF_RESULTS = (
 
 def define() -> None:
     """The flags; a wrong value is refused before anything runs."""
-    flags.DEFINE_multi_enum("axes", list(axes.PAIRS), list(axes.PAIRS), "what a map goes over; give it again for more")
-    flags.DEFINE_integer("grid", 16, "cells along each axis of an exact map", 2)
-    common.number("k", 4.0, "K where no axis, real where nothing is trained")
-    common.number("lam", 0.25, "λ = #curated / #real where no axis, finite")
-    common.number("gamma", 10.0, "γ, the scale of the reward −γ max(0, ‖x − target‖ − r_min), where no axis")
-    common.number("temperature", 1.0, "temperature of the choice where no axis; 0 is best-of-K")
-    common.number("r_min", RING.r_min, "the radius within which the reward is at its best")
-    flags.DEFINE_list("target", [str(value) for value in RING.liked], "x,y: the point that is liked best")
-    flags.DEFINE_integer("horizon", 200, "generations within which a collapse is looked for", 1)
-    flags.DEFINE_integer("memory", 256, "MiB that an exact map may take: cells are computed in chunks that fit", 1)
-    flags.DEFINE_enum("model", "exact", ["exact", *models.SIZES], "what is trained at some cells; exact: nothing")
-    flags.DEFINE_list("trained", ["4", "3"], "cells along the first and the second axis where a model is trained")
-    flags.DEFINE_integer("curated", 4000, "curated points a generation; the pool is K times as many", 1)
-    flags.DEFINE_integer("real", 4000, "real points", 2)
-    flags.DEFINE_integer("steps", None, "optimiser or EM steps of a refit (by default as suits the model)", 1)
-    flags.DEFINE_integer("first_steps", None, "the same for generation 0", 1)
-    flags.DEFINE_integer("generations", 12, "retrainings of a trained loop; the last 3 are measured", trained.LAST)
-    flags.DEFINE_integer("seeds", 3, "repetitions of a trained loop", 1, common.SEEDS)
-    flags.DEFINE_integer("seed", 0, "seed of the first repetition; the others follow", 0, common.SEEDS)
+    with common.group(helps.MAPS):
+        flags.DEFINE_multi_enum(
+            "axes", list(axes.PAIRS), list(axes.PAIRS), "what a map goes over; give it again for more"
+        )
+        flags.DEFINE_integer("grid", 16, "cells along each axis of an exact map", 2)
+        common.number("k", 4.0, "K where no axis, real where nothing is trained")
+        common.number("lam", 0.25, "λ = #curated / #real where no axis, finite")
+        common.number("gamma", 10.0, "γ, the scale of the reward −γ max(0, ‖x − target‖ − r_min), where no axis")
+        common.number("temperature", 1.0, "temperature of the choice where no axis; 0 is best-of-K")
+        common.number("r_min", RING.r_min, "the radius within which the reward is at its best")
+        flags.DEFINE_list("target", [str(value) for value in RING.liked], "x,y: the point that is liked best")
+        flags.DEFINE_integer("horizon", 200, "generations within which a collapse is looked for", 1)
+        flags.DEFINE_integer("memory", 256, "MiB that an exact map may take: cells are computed in chunks that fit", 1)
+    with common.group(helps.PLAYED):
+        flags.DEFINE_enum("model", "exact", ["exact", *models.SIZES], "what is trained at some cells; exact: nothing")
+        flags.DEFINE_list("trained", ["4", "3"], "cells along the first and the second axis where a model is trained")
+    with common.group(helps.SIZES):
+        flags.DEFINE_integer("curated", 4000, "curated points a generation; the pool is K times as many", 1)
+        flags.DEFINE_integer("real", 4000, "real points", 2)
+        flags.DEFINE_integer("steps", None, "optimiser or EM steps of a refit (by default as suits the model)", 1)
+        flags.DEFINE_integer("first_steps", None, "the same for generation 0", 1)
+    with common.group(helps.LOOP):
+        flags.DEFINE_integer("generations", 12, "retrainings of a trained loop; the last 3 are measured", trained.LAST)
+    with common.group(helps.SIZES):
+        flags.DEFINE_integer("seeds", 3, "repetitions of a trained loop", 1, common.SEEDS)
+        flags.DEFINE_integer("seed", 0, "seed of the first repetition; the others follow", 0, common.SEEDS)
     common.checkpoints()
-    flags.DEFINE_string("out", None, f"folder for the results (by default {OUT}, or {OUT}_MODEL where one is trained)")
+    with common.group(helps.RESULTS):
+        flags.DEFINE_string(
+            "out", None, f"folder for the results (by default {OUT}, or {OUT}_MODEL where one is trained)"
+        )
     flags.register_validator("k", lambda k: k >= 1, "takes a number >= 1, such as --k=4")
     flags.register_validator("gamma", lambda gamma: gamma > 0, "takes a number > 0, such as --gamma=10")
     flags.register_validator("target", _are_finite, "takes two finite numbers, such as --target=2,0")
@@ -159,7 +169,9 @@ def train(
         theirs = exact_map(out / f"{_file(pair)}_at_trained.csv", levels, grid, window)
         errors = {f"{name}_error": values for name, values in error.items()}
         write(out / f"{_file(pair)}_trained.csv", report.to_csv(grid, mean | errors))
-        print(report.compare(pair, grid, mean, error, theirs))
+        said = report.compare(pair, grid, mean, error, theirs)
+        write(out / f"{_file(pair)}.txt", said + "\n")
+        print(said)
         over[pair] = (grid, mean, called, hollow)
     return over
 

@@ -3,6 +3,7 @@
 Most of the suite's time is compilation, so LLVM is told not to optimise: in the processes that tests start as well.
 """
 
+import csv
 import os
 
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_backend_optimization_level=0"
@@ -31,5 +32,29 @@ def assert_mean():
         error = draws.std(axis=0, ddof=1) / np.sqrt(len(draws))
         away = np.abs(draws.mean(axis=0) - expected)
         assert np.all(away <= k * error), f"mean {draws.mean(axis=0)}, expected {expected}, standard error {error}"
+
+    return check
+
+
+@pytest.fixture
+def assert_twins():
+    """Asserts that each row of `exact.csv` is a row of `metrics.csv` beside it, and no cell or generation is missing.
+
+    `near` says how far a metric's mean over seeds may be from the exact one.
+    """
+
+    def check(folder, near, name="exact.csv"):
+        measured, exact = (list(csv.DictReader((folder / file).open())) for file in ("metrics.csv", name))
+        columns = list(exact[0])
+        cell = columns[: columns.index("generation") + 1]
+        assert set(columns) <= set(measured[0]) and near.keys() <= set(columns)
+        found = {}
+        for row in measured:
+            found.setdefault(tuple(row[column] for column in cell), []).append(row)
+        assert [tuple(row[column] for column in cell) for row in exact] == list(found)
+        for row, same in zip(exact, found.values(), strict=True):
+            for metric, most in near.items():
+                away = np.mean([float(one[metric]) for one in same]) - float(row[metric])
+                assert abs(away) <= most, f"{metric} is {away} from its twin at {row}"
 
     return check

@@ -21,12 +21,14 @@ REWARD = np.array([0.0, 0.4, 1.0, 0.2, 1.0, 0.7], np.float32)  # two points tie
 GENERATIONS, SEEDS = 6, 4
 
 
+@pytest.mark.statistical
 @pytest.mark.parametrize(("k", "temperature", "pool_size"), [(2, 0.5, 300_000), (3, 1.5, 300_000), (7, 1.5, 300_006)])
 def test_the_sampled_loop_follows_the_exact_one(k, temperature, pool_size):
     mixings = {0.5: cr.with_real(0.5), 3.0: cr.with_real(3.0), np.inf: cr.with_real(jnp.inf)}
     _assert_agreement(k, temperature, pool_size, mixings)
 
 
+@pytest.mark.statistical
 def test_the_pure_loop_follows_the_exact_one():
     _assert_agreement(3, 0.7, 300_000, {np.inf: cr.replace()})
 

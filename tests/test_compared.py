@@ -33,6 +33,7 @@ def test_numbers_of_a_course_by_hand():
     assert np.isnan(numbers.summary({name: values[:2] for name, values in course.items()}, 1.5)["collapse"])
 
 
+@pytest.mark.statistical
 def test_the_real_distribution_has_even_modes_and_the_measure_agrees_with_a_sample():
     """20,000 points: 5 standard errors."""
     reward = ring.liking(1.0, 1.0)
@@ -76,7 +77,7 @@ def test_the_judge_is_too_sure_until_it_is_calibrated():
 
 
 @pytest.mark.long
-def test_strategies_leave_numbers_a_table_and_a_figure(tmp_path, capsys):
+def test_strategies_leave_numbers_a_table_and_a_figure(tmp_path, capsys, assert_twins):
     with command(strategies) as run:
         out = tmp_path / "run"
         assert run(*TINY, "--sizes=2", "--nodenoising", f"--out={out}") is None
@@ -91,6 +92,7 @@ def test_strategies_leave_numbers_a_table_and_a_figure(tmp_path, capsys):
             assert named in told and len(told.splitlines()) == 1 and not (tmp_path / "bad").exists()
     rows = list(csv.DictReader((out / "metrics.csv").open()))
     assert len(rows) == 8 * 2 * 2 * 3 and {row["strategy"] for row in rows} >= {"K = 2", "K = ∞", "crowd", "threshold"}
+    assert_twins(out, {"share_0": 0.25})
     table = {row["name"]: row for row in csv.DictReader((out / "strategies_lam=1.csv").open())}
     assert float(table["no curation"]["gain_exact"]) == pytest.approx(0, abs=1e-4)
     assert float(table["top 1/4"]["gain_exact"]) > float(table["K = 2"]["gain_exact"]) > 0.1
@@ -98,7 +100,7 @@ def test_strategies_leave_numbers_a_table_and_a_figure(tmp_path, capsys):
     assert (out / "figures/strategies.png").exists() and (out / "config.json").exists()
 
 
-def test_mitigations_leave_numbers_a_table_and_a_figure(tmp_path, capsys):
+def test_mitigations_leave_numbers_a_table_and_a_figure(tmp_path, capsys, assert_twins):
     few = ["--quotas=0.25", "--mode_bonuses=1", "--point_bonuses=0.5", "--exponents=0.5", "--floors=0.7", "--lam=inf"]
     with command(mitigation) as run:
         out = tmp_path / "run"
@@ -113,6 +115,7 @@ def test_mitigations_leave_numbers_a_table_and_a_figure(tmp_path, capsys):
         ):
             told = run(*TINY, *few, *bad, f"--out={tmp_path / 'bad'}")
             assert named in told and not (tmp_path / "bad").exists()
+    assert_twins(out, {})
     table = {row["name"]: row for row in csv.DictReader((out / "mitigation.csv").open())}
     plain = table["no mitigation"]
     for name, row in table.items():

@@ -30,8 +30,8 @@ def python(*arguments, **environment):
 def test_help_lists_the_flags(name):
     said = python(f"experiments.{name}", "--help").stdout
     assert f"python -m experiments.{name}" in said
-    for flag in ("--lam:", "--model:", "--gamma:", "--out:", "--compilation_cache:"):
-        assert flag in said, said
+    for flag in ("--lam=", "--model=", "--gamma=", "--out=", "--compilation_cache="):
+        assert f"\n  {flag}" in said, said
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def finished(tmp_path_factory):
     return out, done.stdout
 
 
-def test_a_run_leaves_numbers_and_figures(finished):
+def test_a_run_leaves_numbers_and_figures(finished, assert_twins):
     out, said = finished
     rows = list(csv.DictReader((out / "metrics.csv").open()))
     assert [(row["lam"], row["seed"], row["generation"]) for row in rows] == [
@@ -54,8 +54,11 @@ def test_a_run_leaves_numbers_and_figures(finished):
     for first, second in ((rows[0], rows[6]), (rows[3], rows[9])):  # generation 0 is the same model under every λ
         assert first["reward_mean"] == second["reward_mean"]
     assert sorted(path.name for path in (out / "figures").iterdir()) == [
-        "curves.png", "densities.png", "generations.gif", "shares.png",
+        "curves.png", "densities.png", "frames", "generations.gif", "shares.png",
     ]  # fmt: skip
+    frames = {f"lam={lam}/t=000{t}.png" for lam in ("inf", "1") for t in range(3)}
+    assert {str(path.relative_to(out / "figures/frames")) for path in out.rglob("frames/*/*")} == frames
+    assert_twins(out, {"top_mass": 0.13, "share_0": 0.13})  # 4 standard errors of two seeds' 100 points
     config = json.loads((out / "config.json").read_text())
     assert config["flags"]["k"] == 4 and config["flags"]["gamma"] == 10.0 and config["flags"]["pool"] == 400
     assert "top level mass" in said and str(out) in said

@@ -41,11 +41,14 @@ def finished(called, tmp_path_factory):
     return out, told["courses"]
 
 
-def test_a_run_leaves_numbers_and_the_figure(finished):
+def test_a_run_leaves_numbers_and_the_figure(finished, assert_twins):
     out, _ = finished
     played = {"first", "loop_K=2", "loop_K=4", "RWR", "best-of-n", "DPO", "REINFORCE"}
     assert {path.name for path in (out / "finite").iterdir()} == played
     assert (out / "figures" / "frontier.png").exists()
+    for method in played - {"first"}:
+        few_pairs = method == "DPO"
+        assert_twins(out / "finite" / method, {} if few_pairs else {"reward_mean": 0.1, "kl": 0.1})
     rows = list(csv.DictReader((out / "finite" / "DPO" / "metrics.csv").open()))
     assert [(row["beta"], row["seed"], row["generation"]) for row in rows] == [
         (beta, seed, generation) for beta in ("1.0", "0.5") for seed in "01" for generation in "01"

@@ -20,7 +20,7 @@ def rows_of(path):
     return list(csv.DictReader(path.open()))
 
 
-def test_crowds_leave_a_folder_a_k_tables_and_figures(tmp_path, capsys):
+def test_crowds_leave_a_folder_a_k_tables_and_figures(tmp_path, capsys, assert_twins):
     with command(crowd) as run:
         assert run(*CROWD, f"--out={tmp_path}") is None
     rows = rows_of(tmp_path / "k=inf/metrics.csv")
@@ -29,6 +29,7 @@ def test_crowds_leave_a_folder_a_k_tables_and_figures(tmp_path, capsys):
     ]
     assert {"k", "seed", "share_9", "basin_4", "entropy", "potential"} <= rows[0].keys()
     assert sorted(path.name for path in (tmp_path / "figures").iterdir()) == sorted(report.FIGURES)
+    assert_twins(tmp_path / "k=inf", {"share_0": 0.15, "basin_1": 0.15, "potential": 0.3})
     said = capsys.readouterr().out
     assert (tmp_path / "k=inf/config.json").exists() and "share of the second basin, t = 2" in said
 
@@ -39,7 +40,7 @@ def test_basins_end_at_their_shares_only_at_infinite_k():
     assert 0.05 < report.basin_limit(0.3, 4)[1] < 0.2
 
 
-def test_adversaries_leave_two_parts_tables_and_figures(tmp_path, capsys):
+def test_adversaries_leave_two_parts_tables_and_figures(tmp_path, capsys, assert_twins):
     with command(adversary) as run:
         assert run(*ADVERSARY, f"--out={tmp_path}") is None
     people, learnt = (rows_of(tmp_path / part / "metrics.csv") for part in ("annotators", "attacked"))
@@ -53,6 +54,8 @@ def test_adversaries_leave_two_parts_tables_and_figures(tmp_path, capsys):
     for first, other in ((people[0], people[6]), (learnt[0], learnt[6])):  # without adversaries all kinds are one
         assert first["genuine"] == other["genuine"] and first["covariance"] == other["covariance"]
     assert float(people[3]["covariance"]) < 0 < float(people[0]["covariance"])
+    assert_twins(tmp_path / "annotators", {"genuine": 1.0})
+    assert_twins(tmp_path / "attacked", {"genuine": 1.0})
     assert len(list((tmp_path / "figures").iterdir())) == 5
     assert "exact: E[exp r] rose or fell with the sign of the covariance" in capsys.readouterr().out
 

@@ -24,7 +24,7 @@ from curated_retraining.types import Generation, Static
 from experiments.images import generators, observed, report, run
 
 SMALL = ["--dataset=npz", "--first_steps=4", "--steps=2", "--pool=24", "--k=3", "--generations=2", "--seeds=2"]
-FIGURES = ["curation.png", "quality.png", "samples.png", "shares.png"]
+FIGURES = ["curation.png", "frames", "quality.png", "samples.png", "shares.png"]
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def rows(path):
     return list(csv.DictReader(path.open()))
 
 
-def test_a_run_leaves_numbers_and_figures(finished):
+def test_a_run_leaves_numbers_and_figures(finished, assert_twins):
     found = rows(finished / "metrics.csv")
     assert [(row["lam"], row["seed"], row["generation"]) for row in found] == [
         (lam, seed, generation) for lam in ("inf", "0.5") for seed in "01" for generation in "012"
@@ -88,6 +88,7 @@ def test_a_run_leaves_numbers_and_figures(finished):
         expected = 8 if row["lam"] == "inf" else 1 / (1 / 9 / 8 + 4 / 9 / 72)
         assert float(row["effective_size"]) == pytest.approx(expected, rel=1e-4)
     assert sorted(path.name for path in (finished / "figures").iterdir()) == FIGURES
+    assert_twins(finished, {}, "foretold.csv")
     assert len(rows(finished / "generation_0/metrics.csv")) == 2
     measured = json.loads((finished / "classifier.json").read_text())
     assert measured["accuracy"] > 0.5 and 0 <= measured["calibration_error"] <= 1

@@ -45,7 +45,7 @@ def test_errors_tell_bias_from_scatter():
     np.testing.assert_allclose(list(found.values()), list(expected.values()), atol=1e-12)
 
 
-def test_a_small_run_is_judged(tmp_path):
+def test_a_small_run_is_judged(tmp_path, assert_twins):
     small = ["--generations=2", "--seeds=2", "--pool=2000", "--real=1000", "--steps=5", "--first_steps=30"]
     command = [sys.executable, "-m", "experiments.forecast_skill", "--data=ring", "--model=gmm", *small]
     done = subprocess.run(
@@ -59,5 +59,6 @@ def test_a_small_run_is_judged(tmp_path):
     for row in rows:
         assert 0 < float(row["error_low"]) <= float(row["error"]) <= float(row["error_high"])
         assert float(row["error"]) < 0.1  # sampling errors of 500 curated points are about 0.01 in shares
+    assert_twins(tmp_path / "ring-gmm", {"share_0": 0.1}, "foretold.csv")
     assert {path.name for path in (tmp_path / "ring-gmm/figures").iterdir()} == {"shares.png", "reward.png"}
     assert "perfect" in done.stdout and str(tmp_path) in done.stdout

@@ -217,6 +217,7 @@ def test_the_loop_without_noise_ends_at_the_closed_form(coupling):
         np.testing.assert_allclose(phi[1:], theta[:-1] @ coupling.T, atol=1e-6)
 
 
+@pytest.mark.statistical
 def test_finite_models_follow_their_population():
     """Three generations of 2 × 8,000 samples on 5 points, 16 seeds: each share to 4.5 standard errors over seeds."""
     support, p_0 = jnp.arange(5.0)[:, None], jnp.array([0.3, 0.3, 0.2, 0.15, 0.05])

@@ -189,6 +189,7 @@ def fitted(true_reward, annotators, points, **options):
     return proxy - proxy[0]
 
 
+@pytest.mark.statistical
 def test_the_proxy_is_the_true_reward_by_temperature_as_well_as_so_many_choices_can_tell():
     """Standard errors from the Fisher information of choices among all groups of three."""
     true_reward, k = np.array([0.0, 0.7, -0.5]), 3

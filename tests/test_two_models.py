@@ -21,6 +21,7 @@ from experiments.two_models import ring, toy
 TASTE = ring.Taste(k=4, temperature=1.0, gamma=10.0, r_min=1.0)
 
 
+@pytest.mark.statistical
 def test_sampled_gaussians_end_at_the_closed_form():
     """J of p and of q at three strengths: 12 seeds, 24 generations of 2,000 samples, to 4.5 standard errors."""
     strengths, seeds = [0.3, 0.7, 1.1], range(12)
@@ -78,7 +79,7 @@ def python(*arguments):
     return subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parent.parent, env=os.environ)
 
 
-def test_a_run_leaves_numbers_and_figures(tmp_path):
+def test_a_run_leaves_numbers_and_figures(tmp_path, assert_twins):
     small = [
         "--part=ring", "--model=gmm", "--generations=1", "--seeds=2", "--pool=40", "--real=60", "--other=0,0.5",
         "--steps=1", "--first_steps=1",
@@ -89,6 +90,7 @@ def test_a_run_leaves_numbers_and_figures(tmp_path):
     assert [(row["p_curated"], row["q_curated"], row["other"], row["seed"]) for row in rows[::2]] == [
         (p, q, other, seed) for p, q in ("00", "10", "01", "11") for other in ("0.0", "0.5") for seed in "01"
     ]
+    assert_twins(tmp_path / "run/ring", {"reward_mean_0": 6, "reward_mean_1": 6})  # rewards of −30 to 0, pools of 40
     assert {"reward_mean_0", "reward_mean_1", "top_mass_1", "share_0_7", "effective_size_1"} <= rows[0].keys()
     assert len({row["reward_mean_0"] for row in rows[::4]}) == 1  # generation 0 of a seed is the same in every cell
     assert {path.name for path in (tmp_path / "run/figures").iterdir()} == {

@@ -4,6 +4,7 @@ from curated_retraining.figures.agreements import agreement
 from curated_retraining.figures.courses import curves, shares
 from curated_retraining.figures.detections import Estimates, estimates, fitted
 from curated_retraining.figures.forecasts import forecast
+from curated_retraining.figures.frames import density_frames, sample_frames
 from curated_retraining.figures.frontiers import frontier
 from curated_retraining.figures.images import curation, sample_grids
 from curated_retraining.figures.maps import heat_maps
@@ -21,12 +22,14 @@ __all__ = [
     "curation",
     "curves",
     "densities",
+    "density_frames",
     "disk",
     "estimates",
     "fitted",
     "forecast",
     "frontier",
     "heat_maps",
+    "sample_frames",
     "sample_grids",
     "shares",
     "stacked_shares",

@@ -79,15 +79,15 @@ def sample_grids(path: FilePath, images: np.ndarray, *, rows: Sequence[str], tit
     _require_images("images", images, "[rows, generations, n, h, w, c]")
     last = images.shape[1] - 1
     shown = np.unique(np.linspace(0, last, min(_SHOWN, last + 1)).round().astype(int))
-    grids = [[_grid(images[row, generation]) for generation in shown] for row in range(len(rows))]
+    grids = [[grid(images[row, generation]) for generation in shown] for row in range(len(rows))]
     width = float(np.clip(WIDTH / len(shown), 1.0, 2.4))  # inches, of a panel
     height = width * grids[0][0].shape[0] / grids[0][0].shape[1]
     layout = ConstrainedLayoutEngine(compress=True, w_pad=0.035, h_pad=0.035, wspace=0, hspace=0)
     figure = Figure((width * len(shown) + 0.3, height * len(rows) + 0.2), layout=layout)
     axes = figure.subplots(len(rows), len(shown), squeeze=False)
     for row, line in enumerate(axes):
-        for ax, grid in zip(line, grids[row], strict=True):
-            ax.imshow(grid)
+        for ax, picture in zip(line, grids[row], strict=True):
+            ax.imshow(picture)
             ax.set(xticks=[], yticks=[])
             ax.spines[:].set_visible(False)
         tied = rows[row].replace(" = ", "\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}")
@@ -96,6 +96,25 @@ def sample_grids(path: FilePath, images: np.ndarray, *, rows: Sequence[str], tit
         ax.set_title(f"t = {generation}")
     finish(figure, [], title)
     write(path, figure)
+
+
+def grid(images, fine=_FINE):
+    """One picture of `images` `[n, h, w, c]` on white, `fine` pixels an image or more.
+
+    It is near to a square, without empty places where that can be.
+    """
+    images = np.stack([_colours(image) for image in images])
+    times = -(-fine // images.shape[2])
+    images = images.repeat(times, axis=1).repeat(times, axis=2)
+    num, h, w, _ = images.shape
+    root = int(np.ceil(np.sqrt(num)))
+    columns = next((columns for columns in range(root, 2 * root) if num % columns == 0), root)
+    gap = max(w // 16, 1)
+    picture = np.full((-(-num // columns) * (h + gap) - gap, columns * (w + gap) - gap, 3), 255, np.uint8)
+    for index, image in enumerate(images):
+        y, x = index // columns * (h + gap), index % columns * (w + gap)
+        picture[y : y + h, x : x + w] = image
+    return picture
 
 
 def _candidate(ax: Axes, image, reward, kept, corner, size):
@@ -112,22 +131,6 @@ def _candidate(ax: Axes, image, reward, kept, corner, size):
         frame = Rectangle((x - out, y - out), 1 + 2 * out, high + 2 * out, fill=False, clip_on=False)
         frame.set(edgecolor=COLOURS[1], linewidth=1.8)
         ax.add_patch(frame)
-
-
-def _grid(images):
-    """One picture of `images` `[n, h, w, c]` on white: near to a square, without empty places where that can be."""
-    images = np.stack([_colours(image) for image in images])
-    times = -(-_FINE // images.shape[2])
-    images = images.repeat(times, axis=1).repeat(times, axis=2)
-    num, h, w, _ = images.shape
-    root = int(np.ceil(np.sqrt(num)))
-    columns = next((columns for columns in range(root, 2 * root) if num % columns == 0), root)
-    gap = w // 16
-    picture = np.full((-(-num // columns) * (h + gap) - gap, columns * (w + gap) - gap, 3), 255, np.uint8)
-    for index, image in enumerate(images):
-        y, x = index // columns * (h + gap), index % columns * (w + gap)
-        picture[y : y + h, x : x + w] = image
-    return picture
 
 
 def _colours(image):

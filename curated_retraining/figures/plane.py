@@ -8,15 +8,13 @@ import matplotlib
 import numpy as np
 from matplotlib.animation import PillowWriter
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
-from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
-from curated_retraining.figures.smoothed import density
+from curated_retraining.figures.density import MASS, draw_axis, draw_density, draw_region, reward_levels, smoothed
 from curated_retraining.figures.style import (
     COLOURS,
     STYLE,
@@ -29,8 +27,6 @@ from curated_retraining.figures.style import (
     require_rows,
     write,
 )
-
-_MASS = 0.9  # inside a dashed region
 
 
 @matplotlib.rc_context(STYLE)
@@ -59,25 +55,26 @@ def densities(
     figure = Figure((width * columns + 1.5, (height + 0.1) * len(rows) + 0.8), layout=layout)
     axes = figure.subplots(len(rows), columns, squeeze=False)
     for row, line in enumerate(axes):
-        shown = [density(sample, extent, reward.shape) for sample in points[row]]
+        shown = [smoothed(sample, extent, reward.shape) for sample in points[row]]
         norm = PowerNorm(0.5, vmin=0, vmax=max(density.max() for density in shown))
         images = [
-            _panel(ax, density, norm, extent, reward) for ax, density in zip(line, [*shown, limit[row]], strict=True)
+            draw_density(ax, density, norm, extent, reward)
+            for ax, density in zip(line, [*shown, limit[row]], strict=True)
         ]
         if p_0 is not None:
-            _region(line[0], p_0, extent)
-        _region(line[-2], limit[row], extent)
+            draw_region(line[0], p_0, extent)
+        draw_region(line[-2], limit[row], extent)
         line[-1].spines[:].set(edgecolor=COLOURS[1], linestyle="--", linewidth=0.9)
         _colour_bar(line[-1], images[-1])
-        _axis(line[0].yaxis, "$x_2$", *extent[2:])
+        draw_axis(line[0].yaxis, "$x_2$", *extent[2:])
         _row_title(line[0], rows[row], height)
     for generation, ax in enumerate(axes[0, :-1]):
         ax.set_title(f"t = {generation}" if generation else "t = 0\n(real-data fit)")
     axes[0, -1].set_title("predicted\nlimit", color=COLOURS[1])
     for ax in axes[-1]:
-        _axis(ax.xaxis, "$x_1$", *extent[:2])
+        draw_axis(ax.xaxis, "$x_1$", *extent[:2])
     regions = "limit at the last t" if p_0 is None else "data at t = 0, limit at the last t"
-    finish(figure, _plane_legend(reward, f"{_MASS:.0%} of the mass: {regions}"), title)
+    finish(figure, _plane_legend(reward, f"{MASS:.0%} of the mass: {regions}"), title)
     write(path, figure)
 
 
@@ -98,16 +95,16 @@ def animation(
     `[rows, generations]` is the share of samples in the top reward set, printed above each panel.
     """
     require_rows(rows, points=points, exact=exact, top_mass=top_mass)
-    shown = [[density(sample, extent, reward.shape) for sample in row] for row in points]
+    shown = [[smoothed(sample, extent, reward.shape) for sample in row] for row in points]
     figure, axes = panels(len(rows), (3, 3 * (extent[3] - extent[2]) / (extent[1] - extent[0]) + 0.4))
     images, regions = [], []
     for row, ax in enumerate(axes):
         norm = PowerNorm(0.5, vmin=0, vmax=max(density.max() for density in shown[row]))
-        images.append(_panel(ax, shown[row][0], norm, extent, reward))
-        regions.append([] if exact is None else [_region(ax, density, extent) for density in exact[row]])
-        _axis(ax.xaxis, "$x_1$", *extent[:2])
-        _axis(ax.yaxis, "$x_2$", *extent[2:])
-    finish(figure, _plane_legend(reward, exact is not None and f"{_MASS:.0%} of the predicted mass"))
+        images.append(draw_density(ax, shown[row][0], norm, extent, reward))
+        regions.append([] if exact is None else [draw_region(ax, density, extent) for density in exact[row]])
+        draw_axis(ax.xaxis, "$x_1$", *extent[:2])
+        draw_axis(ax.yaxis, "$x_2$", *extent[2:])
+    finish(figure, _plane_legend(reward, exact is not None and f"{MASS:.0%} of the predicted mass"))
 
     def draw(generation):
         figure.suptitle(f"generation t = {generation}", weight="bold")
@@ -121,43 +118,13 @@ def animation(
     publish(path, partial(_film, figure, draw, points.shape[1]))
 
 
-def _panel(ax: Axes, density, norm, extent, reward):
-    """Draws a density `[h, w]` under the level sets of the reward, with bare axes."""
-    x0, x1, y0, y1 = extent
-    dx, dy = (x1 - x0) / (density.shape[1] - 1) / 2, (y1 - y0) / (density.shape[0] - 1) / 2
-    cells = (x0 - dx, x1 + dx, y0 - dy, y1 + dy)  # values are those at the centres of pixels
-    image = ax.imshow(density, origin="lower", extent=cells, cmap="magma_r", norm=norm, interpolation="bilinear")
-    if reward.min() < reward.max():
-        lower, edge = _levels(reward)
-        ax.contour(reward, extent=extent, levels=lower, colors="0.5", linewidths=0.4, linestyles="solid")
-        ax.contour(reward, extent=extent, levels=[edge], colors=COLOURS[2], linewidths=0.8, linestyles="solid")
-    ax.set(xlim=(x0, x1), ylim=(y0, y1), xticks=[], yticks=[])
-    return image
-
-
-def _region(ax: Axes, density, extent):
-    """Draws, dashed, the smallest region that holds nine tenths of the mass of `density` `[h, w]`."""
-    ordered = np.sort(density, axis=None)[::-1].astype(float)
-    mass = np.cumsum(ordered)
-    level = ordered[np.searchsorted(mass, _MASS * mass[-1])] * (1 - 1e-6)  # just below: a plateau counts as inside
-    lines = ax.contour(density, extent=extent, levels=[level], colors=COLOURS[0], linewidths=0.9, linestyles="--")
-    lines.set_path_effects([withStroke(linewidth=2, foreground="white", alpha=0.7)])
-    return lines
-
-
-def _levels(reward):
-    """A few round levels, and the edge of the top level set."""
-    low, high = float(reward.min()), float(reward.max())
-    edge = high - 1e-3 * (high - low)
-    levels = np.asarray(MaxNLocator(4).tick_values(low, high))
-    return levels[(levels > low) & (levels < edge)], edge
-
-
 def _plane_legend(reward, dashed):
     """Entries for the lines of a panel; `dashed` says what its regions are, if it has any."""
     lines = {}
     if reward.min() < reward.max():
-        top, *lower = (f"{level + 0.0:.3g}".replace("-", "−") for level in (reward.max(), *_levels(reward)[0][::-1]))
+        top, *lower = (
+            f"{level + 0.0:.3g}".replace("-", "−") for level in (reward.max(), *reward_levels(reward)[0][::-1])
+        )
         lines[f"top reward set, r = {top}"] = {"color": COLOURS[2], "linewidth": 0.8}
         lines[f"reward r = {', '.join(lower)}"] = {"color": "0.5", "linewidth": 0.4}
     if dashed:
@@ -172,13 +139,6 @@ def _colour_bar(ax: Axes, image):
     bar = ax.figure.colorbar(image, cax=beside, extend=extend)
     bar.set_label("density\n(power scale)", size=6)
     bar.locator = MaxNLocator(3)
-
-
-def _axis(axis: Axis, label, low, high):
-    """Labels an axis of the plane, with a few round ticks inside its range."""
-    ticks = np.asarray(MaxNLocator(3, steps=[1, 2, 5, 10]).tick_values(low, high))
-    axis.set_label_text(label)
-    axis.set_ticks(ticks[(ticks >= low) & (ticks <= high)])
 
 
 def _row_title(ax: Axes, text, height):

@@ -86,7 +86,7 @@ def write(path, figure: Figure):
     publish(path, partial(figure.savefig, dpi=220, bbox_inches="tight", pad_inches=0.03))
 
 
-def publish(path, write: Callable[[Path], None]):
+def publish(path, write: Callable[[Path], object]):
     """Lets `write` make the file under another name first: `path` holds a whole picture or what it held before."""
     path = Path(path)
     unfinished = path.with_name(f".{os.getpid()}-{path.name}")

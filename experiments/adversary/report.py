@@ -33,7 +33,7 @@ def write(
     for title, (courses, cells) in parts.items():
         print(table(title, courses, [f"{kind} {share:g}" for kind, share in cells]))
         print(signs(*courses))
-    parts_of_out = "annotators/, attacked/ (metrics.csv, checkpoints/) and figures/"
+    parts_of_out = "annotators/, attacked/ (metrics.csv, exact.csv, checkpoints/) and figures/"
     print(f"results in {out}: {parts_of_out} ({', '.join(FIGURES)})")
 
     folder = out / "figures"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from absl import flags
 
-from experiments import common, loops
+from experiments import common, helps, loops, twins
 from experiments.adversary import annotators, attacked, report, world
 
 FLAGS = flags.FLAGS
@@ -13,19 +13,25 @@ FLAGS = flags.FLAGS
 
 def define() -> None:
     """The flags; a wrong value is refused before anything runs."""
-    flags.DEFINE_list("shares", ["0", "0.25", "0.5", "0.75", "1"], "shares of adversaries, in [0, 1]")
-    flags.DEFINE_list("budgets", ["0", "0.05", "0.1", "0.2", "0.3", "0.4"], "shares of labels flipped, in [0, 1]")
-    flags.DEFINE_integer("k", 4, "K, the size of the groups that an annotator chooses one sample from", 2)
-    flags.DEFINE_integer("comparisons", 1000, "comparisons that a reward is learnt from", 1)
-    flags.DEFINE_integer("horizon", 1, "generations after which the attacker wants E[exp r] low", 1)
-    flags.DEFINE_float("gamma", 2.0, "γ, the scale of the genuine reward, which is γ cos(angle) on the modes")
-    flags.DEFINE_integer("generations", 8, "retrainings after generation 0", 1)
-    flags.DEFINE_integer("curated", 4000, "points chosen a generation of a pool of K times as many", 2)
-    flags.DEFINE_integer("real", 5000, "real points", 2)
-    flags.DEFINE_integer("seeds", 3, "repetitions", 1)
-    flags.DEFINE_integer("seed", 0, "seed of the first repetition; the others follow", 0)
+    with common.group(helps.PLAYED):
+        flags.DEFINE_list("shares", ["0", "0.25", "0.5", "0.75", "1"], "shares of adversaries, in [0, 1]")
+        flags.DEFINE_list("budgets", ["0", "0.05", "0.1", "0.2", "0.3", "0.4"], "shares of labels flipped, in [0, 1]")
+    with common.group(helps.LOOP):
+        flags.DEFINE_integer("k", 4, "K, the size of the groups that an annotator chooses one sample from", 2)
+    with common.group(helps.PLAYED):
+        flags.DEFINE_integer("comparisons", 1000, "comparisons that a reward is learnt from", 1)
+        flags.DEFINE_integer("horizon", 1, "generations after which the attacker wants E[exp r] low", 1)
+        flags.DEFINE_float("gamma", 2.0, "γ, the scale of the genuine reward, which is γ cos(angle) on the modes")
+    with common.group(helps.LOOP):
+        flags.DEFINE_integer("generations", 8, "retrainings after generation 0", 1)
+    with common.group(helps.SIZES):
+        flags.DEFINE_integer("curated", 4000, "points chosen a generation of a pool of K times as many", 2)
+        flags.DEFINE_integer("real", 5000, "real points", 2)
+        flags.DEFINE_integer("seeds", 3, "repetitions", 1)
+        flags.DEFINE_integer("seed", 0, "seed of the first repetition; the others follow", 0)
     common.checkpoints()
-    flags.DEFINE_string("out", "runs/adversary", "folder for the results; the same command again resumes there")
+    with common.group(helps.RESULTS):
+        flags.DEFINE_string("out", "runs/adversary", "folder for the results; the same command again resumes there")
     flags.register_validator("gamma", lambda g: 0 < g < 40, "takes a number > 0 and < 40, such as --gamma=2")
     for name in ("shares", "budgets"):
         flags.register_validator(name, _are_shares, f"takes numbers in [0, 1], such as --{name}=0,0.5")
@@ -40,6 +46,8 @@ def main() -> None:
 
     found = annotators.play(out / "annotators", plane, shares, k=FLAGS.k, **played)
     exact = annotators.courses(plane, shares, k=FLAGS.k, generations=FLAGS.generations)
+    rows = [{"adversary": kind, "share": share} for kind, share in annotators.cells(shares)]
+    twins.leave(out / "annotators", exact, rows)
     people = found, {name: values[:, None] for name, values in exact.items()}
 
     weights = attacked.learn(
@@ -47,6 +55,8 @@ def main() -> None:
     )
     found = attacked.play(out / "attacked", weights, budgets, **played)
     exact = attacked.courses(plane, weights, generations=FLAGS.generations)
+    cells = [(kind, budget, seed) for kind, budget in attacked.cells(budgets) for seed in loops.seeds()]
+    twins.leave(out / "attacked", exact, [{"attack": kind, "budget": b, "seed": seed} for kind, b, seed in cells])
     by_seed = {name: values.reshape(-1, FLAGS.seeds, values.shape[1]) for name, values in exact.items()}
     report.write(out, people, (found, by_seed), shares, budgets, k=FLAGS.k)
 

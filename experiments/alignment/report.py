@@ -13,7 +13,7 @@ from experiments.alignment import exact
 from experiments.alignment.methods import Method
 from experiments.alignment.problems import Points
 
-NAMES = ("kl", "reward_mean", "excess_kl")
+NAMES: tuple[str, ...] = ("kl", "reward_mean", "excess_kl")
 LETTERS = {"lam": "λ", "beta": "β", "n": "n"}
 
 
@@ -29,16 +29,22 @@ class Course(NamedTuple):
 
 def courses(points: Points, method: Method, history: History) -> list[Course]:
     """The courses of a method from its history, `[values, seeds, generations + 1]` a metric."""
-    ((axis, values),) = method.axes.items() or [("", [None])]
+    axis, values = _axis(method)
     measured = np.stack([history[name] for name in NAMES], axis=-1)
-    found = [method.exact(points, **({axis: value} if axis else {})) for value in values]
-    theirs = np.stack([np.stack([places[name] for name in NAMES], axis=-1) for places in found])
+    theirs = exact_courses(points, method)
     if method.generations == 1:  # a place a value
         at = [f"{LETTERS[axis]}={value:g}" for value in values]
         return [Course(method.name, at, np.moveaxis(measured[:, :, 1], 0, 1), theirs[:, 1], False)]
     at = [f"t={generation}" for generation in range(method.generations + 1)]
     names = [method.name + (f", {LETTERS[axis]}={value:g}".replace("inf", "∞") if axis else "") for value in values]
     return [Course(name, at, runs, places, True) for name, runs, places in zip(names, measured, theirs, strict=True)]
+
+
+def exact_courses(points: Points, method: Method) -> np.ndarray:
+    """What a perfect learner does for each value of a method, `[values, generations + 1, 3]`."""
+    axis, values = _axis(method)
+    found = [method.exact(points, **({axis: value} if axis else {})) for value in values]
+    return np.stack([np.stack([places[name] for name in NAMES], axis=-1) for places in found])
 
 
 def frontier(points: Points, most: float) -> np.ndarray:
@@ -63,7 +69,7 @@ def write(out: Path, played: Mapping[str, tuple[Points, Sequence[Course]]]) -> N
         {name: frontier(points, most[name]) for name, (points, _) in played.items()},
         apart={line.name for _, lines in played.values() for line in lines if not line.over_generations},
     )
-    print(f"results in {out}: PROBLEM/METHOD/metrics.csv and checkpoints/, figures/frontier.png")
+    print(f"results in {out}: PROBLEM/METHOD/metrics.csv, exact.csv and checkpoints/, figures/frontier.png")
 
 
 def table(lines: Sequence[Course]) -> str:
@@ -79,3 +85,9 @@ def table(lines: Sequence[Course]) -> str:
             rows.append(f"{f'{line.name}, {line.at[place]}':>24}{cells}")
     seeds = len(lines[0].measured)
     return "\n".join([*rows, f"{'':>24}mean ± standard error over {seeds} seeds" if seeds > 1 else f"{'':>24}one seed"])
+
+
+def _axis(method: Method) -> tuple[str, Sequence[float | None]]:
+    """The hyper-parameter of a method and its values; one value without a name where it has none."""
+    ((axis, values),) = method.axes.items() or [("", [None])]
+    return axis, values

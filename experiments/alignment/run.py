@@ -9,7 +9,7 @@ from jax.tree_util import Partial
 
 from curated_retraining import grids
 from curated_retraining.driver import History, drive, newest
-from experiments import common
+from experiments import common, helps, twins
 from experiments.alignment import methods, problems, report
 from experiments.alignment.methods import Method
 from experiments.alignment.problems import Problem
@@ -22,17 +22,21 @@ TIMES = 4  # as many steps of DPO and REINFORCE on the finite support, where one
 def define() -> None:
     """The flags; a wrong value is refused before anything runs."""
     common.loop("alignment", generations=6)
-    flags.DEFINE_list("beta", ["1", "0.5", "0.25"], "β of the KL regulariser, of DPO and of REINFORCE")
-    flags.DEFINE_list("n", ["2", "4", "8", "16", "32"], "n of best-of-n distillation")
-    common.number("gamma", 1.0, "γ, the scale of the rewards")
-    flags.DEFINE_integer(
-        "curated", 10_000, "points that a generation keeps, pairs of DPO; the pool is K or n times it", 1
-    )
-    flags.DEFINE_integer("real", 20_000, "real points of the ring", 2)
-    flags.DEFINE_integer("steps", 100, "steps of a refit; of best-of-n, DPO and REINFORCE --generations times it", 1)
-    flags.DEFINE_integer("first_steps", 1500, "steps of generation 0 on the ring", 1)
-    flags.DEFINE_integer("seeds", 3, "repetitions", lower_bound=1)
-    flags.DEFINE_integer("seed", 0, "seed of the first repetition; the others follow", lower_bound=0)
+    with common.group(helps.PLAYED):
+        flags.DEFINE_list("beta", ["1", "0.5", "0.25"], "β of the KL regulariser, of DPO and of REINFORCE")
+        flags.DEFINE_list("n", ["2", "4", "8", "16", "32"], "n of best-of-n distillation")
+        common.number("gamma", 1.0, "γ, the scale of the rewards")
+    with common.group(helps.SIZES):
+        flags.DEFINE_integer(
+            "curated", 10_000, "points that a generation keeps, pairs of DPO; the pool is K or n times it", 1
+        )
+        flags.DEFINE_integer("real", 20_000, "real points of the ring", 2)
+        flags.DEFINE_integer(
+            "steps", 100, "steps of a refit; of best-of-n, DPO and REINFORCE --generations times it", 1
+        )
+        flags.DEFINE_integer("first_steps", 1500, "steps of generation 0 on the ring", 1)
+        flags.DEFINE_integer("seeds", 3, "repetitions", lower_bound=1)
+        flags.DEFINE_integer("seed", 0, "seed of the first repetition; the others follow", lower_bound=0)
     common.checkpoints()
     flags.register_validator("beta", _are_positive, "takes one or more numbers > 0, such as --beta=1,0.5")
     flags.register_validator("n", _are_counts, "takes one or more whole numbers >= 1, such as --n=2,8")
@@ -68,6 +72,9 @@ def play(folder: Path, problem: Problem, given: methods.Settings) -> list[Course
     drive_all(folder, first)
     begun = newest(folder / first.name, programs(first)[0])
     played = [(method, drive_all(folder, method)) for method in methods.all_of(problem, begun, given)]
+    for method, _ in played:
+        course = dict(zip(report.NAMES, np.moveaxis(report.exact_courses(problem.points, method), -1, 0), strict=True))
+        twins.leave(_folder(folder, method), course, twins.over_seeds(grid(method)))
     return [course for method, history in played for course in report.courses(problem.points, method, history)]
 
 
@@ -81,7 +88,7 @@ def drive_all(folder: Path, method: Method) -> History:
     """The history of a method, `[values, seeds, generations + 1]` a metric."""
     cells = grid(method)
     history = drive(
-        folder / method.name.replace(" ", "_"),
+        _folder(folder, method),
         common.settings(),
         *programs(method),
         cells=cells,
@@ -95,6 +102,10 @@ def drive_all(folder: Path, method: Method) -> History:
 def grid(method: Method) -> list[grids.Cell]:
     """The cells of a method: its values × seeds."""
     return grids.grid(method.axes, FLAGS.seed + np.arange(FLAGS.seeds))
+
+
+def _folder(folder: Path, method: Method) -> Path:
+    return folder / method.name.replace(" ", "_")
 
 
 def _are_positive(texts: list[str]) -> bool:

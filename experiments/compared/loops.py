@@ -11,7 +11,7 @@ import curated_retraining as cr
 from curated_retraining import grids
 from curated_retraining.grids import Cell, Loop
 from curated_retraining.types import LoopState, Model, PRNGKey, Static
-from experiments import common
+from experiments import common, helps
 
 FLAGS = flags.FLAGS
 
@@ -19,12 +19,14 @@ FLAGS = flags.FLAGS
 def define(name: str, *, generations: int) -> None:
     """The flags of both comparisons."""
     common.loop(name, generations=generations)
-    common.number("gamma", 1.0, "γ, how much annotators dislike distance from the mode they like")
-    common.number("bonus", 1.0, "what a sample of the mode they like is worth to them by itself")
-    flags.DEFINE_integer("pool", 8192, "samples a generation, a multiple of K", 2)
-    flags.DEFINE_integer("real", 4000, "real points", 2)
-    flags.DEFINE_integer("seeds", 3, "repetitions", lower_bound=1)
-    flags.DEFINE_integer("seed", 0, "seed of the first repetition; the others follow", lower_bound=0)
+    with common.group(helps.PLAYED):
+        common.number("gamma", 1.0, "γ, how much annotators dislike distance from the mode they like")
+        common.number("bonus", 1.0, "what a sample of the mode they like is worth to them by itself")
+    with common.group(helps.SIZES):
+        flags.DEFINE_integer("pool", 8192, "samples a generation, a multiple of K", 2)
+        flags.DEFINE_integer("real", 4000, "real points", 2)
+        flags.DEFINE_integer("seeds", 3, "repetitions", lower_bound=1)
+        flags.DEFINE_integer("seed", 0, "seed of the first repetition; the others follow", lower_bound=0)
     common.checkpoints()
 
 

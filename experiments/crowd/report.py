@@ -33,7 +33,7 @@ def write(out: Path, q: Sequence[float], measured: Courses, exact: Courses) -> N
     for metric, unit in (("basin", ""), ("entropy", " nats"), ("potential", " nats")):
         away = {k: abs(found[metric].mean(axis=1) - exact[k][metric]).max() for k, found in measured.items()}
         print(f"largest |difference| of {metric}: " + ", ".join(f"{v:.3f}{unit} at K={k}" for k, v in away.items()))
-    print(f"results in {out}: k=K/metrics.csv, k=K/checkpoints/ and figures/ ({', '.join(FIGURES)})")
+    print(f"results in {out}: k=K/metrics.csv, k=K/exact.csv, k=K/checkpoints/ and figures/ ({', '.join(FIGURES)})")
 
     folder = out / "figures"
     folder.mkdir(exist_ok=True)

@@ -14,7 +14,7 @@ from jax.tree_util import Partial
 import curated_retraining as cr
 from curated_retraining import data, grids, metrics, theory
 from curated_retraining.types import Array, Generation, Reward
-from experiments import common, loops
+from experiments import common, helps, loops, twins
 from experiments.crowd import report
 from experiments.plane import population
 from experiments.plane.target import Target
@@ -42,19 +42,27 @@ class Crowd(NamedTuple):
 
 def define() -> None:
     """The flags; a wrong value is refused before anything runs."""
-    flags.DEFINE_list("q", ["0.1", "0.2", "0.3", "0.4", "0.5"], "shares of the second of two types, in (0, 1)")
-    flags.DEFINE_integer("rewards", 5, "M, the most types in equal shares", 1, len(LIKED))
-    flags.DEFINE_list("k", ["2", "4", "inf"], "K, sizes of the groups that an annotator chooses one sample from")
-    common.number("gamma", 5.0, "γ of the rewards −γ max(0, ‖x − mode‖ − 1)")
-    flags.DEFINE_float("temperature", 1.0, "temperature of every annotator's choice")
-    flags.DEFINE_float("lapse", 0.0, "with what probability an annotator chooses at random")
-    flags.DEFINE_integer("generations", 12, "retrainings after generation 0", 1)
-    flags.DEFINE_integer("curated", 4000, "curated points a generation; the pool is K times as many, 4 times at inf", 2)
-    flags.DEFINE_integer("real", 5000, "real points", 2)
-    flags.DEFINE_integer("seeds", 3, "repetitions", 1)
-    flags.DEFINE_integer("seed", 0, "seed of the first repetition; the others follow", 0)
+    with common.group(helps.PLAYED):
+        flags.DEFINE_list("q", ["0.1", "0.2", "0.3", "0.4", "0.5"], "shares of the second of two types, in (0, 1)")
+        flags.DEFINE_integer("rewards", 5, "M, the most types in equal shares", 1, len(LIKED))
+    with common.group(helps.LOOP):
+        flags.DEFINE_list("k", ["2", "4", "inf"], "K, sizes of the groups that an annotator chooses one sample from")
+    with common.group(helps.PLAYED):
+        common.number("gamma", 5.0, "γ of the rewards −γ max(0, ‖x − mode‖ − 1)")
+    with common.group(helps.LOOP):
+        flags.DEFINE_float("temperature", 1.0, "temperature of every annotator's choice")
+        flags.DEFINE_float("lapse", 0.0, "with what probability an annotator chooses at random")
+        flags.DEFINE_integer("generations", 12, "retrainings after generation 0", 1)
+    with common.group(helps.SIZES):
+        flags.DEFINE_integer(
+            "curated", 4000, "curated points a generation; the pool is K times as many, 4 times at inf", 2
+        )
+        flags.DEFINE_integer("real", 5000, "real points", 2)
+        flags.DEFINE_integer("seeds", 3, "repetitions", 1)
+        flags.DEFINE_integer("seed", 0, "seed of the first repetition; the others follow", 0)
     common.checkpoints()
-    flags.DEFINE_string("out", "runs/crowd", "folder for the results; the same command again resumes there")
+    with common.group(helps.RESULTS):
+        flags.DEFINE_string("out", "runs/crowd", "folder for the results; the same command again resumes there")
     flags.register_validator("q", _are_shares, "takes numbers between 0 and 1, such as --q=0.1,0.5")
     flags.register_validator("k", _are_sizes, "takes whole numbers >= 2 or inf, such as --k=2,inf")
     flags.register_validator("temperature", lambda t: 0 < t < math.inf, "takes a finite number > 0: W needs exp(r / τ)")
@@ -68,6 +76,8 @@ def main() -> None:
     rewards = cr.stack(*(cr.distance(mode, r_min=RING.r_min, gamma=FLAGS.gamma) for mode in modes))
     exact = courses(rewards, crowds)
     measured = {k: play(out / f"k={k}", k, rewards, crowds) for k in FLAGS.k}
+    for k, course in exact.items():
+        twins.leave(out / f"k={k}", course, [{"k": k, "crowd": crowd.name} for crowd in crowds])
     report.write(out, [float(q) for q in FLAGS.q], measured, exact)
 
 

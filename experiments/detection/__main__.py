@@ -2,6 +2,9 @@
 
 python -m experiments.detection
 python -m experiments.detection --before=a.npy --after=b.npy --real=c.npy
+
+With files it estimates K and λ of the generation between them, with intervals. Without, it plays loops whose K and λ
+are known and sets what it finds beside them.
 """
 
 from experiments import common

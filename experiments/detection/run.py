@@ -14,7 +14,7 @@ import curated_retraining as cr
 from curated_retraining.detection import Detection, detect
 from curated_retraining.driver import claimed, write
 from curated_retraining.forecast.problem import bound
-from experiments import arrays, common
+from experiments import arrays, common, helps
 from experiments.detection import loops, report
 from experiments.detection.loops import Evidence
 
@@ -28,27 +28,37 @@ WIDEST = 1000.0  # range of r / τ: memory grows in proportion
 def define() -> None:
     """The flags."""
     file = "a .npy, .npz or .csv file, file.npz:array or file.csv:column"
-    flags.DEFINE_string("before", None, f"rewards of samples of a generation; without it loops are simulated: {file}")
-    flags.DEFINE_string("after", None, f"rewards of samples of the next: {file}")
-    flags.DEFINE_string("real", None, f"rewards of the real data; without them the loop is taken for pure: {file}")
-    flags.DEFINE_list(
-        "find", None, "what is estimated of k, temperature and lam (by default k, and lam with real data)"
-    )
-    flags.DEFINE_list("k", None, "K where it is not estimated; of simulated loops one or more (by default 2,4,8)")
-    flags.DEFINE_list("lam", None, "λ = #curated / #real, likewise (by default inf,1,0.5, and inf for files)")
-    common.number("temperature", 1.0, "temperature of the choice where it is not estimated; 0 is best-of-K")
-    flags.DEFINE_float("level", 0.9, "of the intervals")
-    flags.DEFINE_integer("fitted_to", None, "curated points that the generation after was fitted to, if known", 1)
-    flags.DEFINE_enum("model", "gmm", loops.MODELS, "what is retrained in simulated loops")
-    flags.DEFINE_integer("curated", 10_000, "points chosen a generation of a simulated loop, and real points", 2)
-    flags.DEFINE_integer("samples", 4000, "samples of a simulated generation whose rewards are known", 2)
-    flags.DEFINE_integer("generations", 2, "retrainings of a simulated loop, of which the last is judged", 1)
-    common.number("gamma", 2.0, "γ of the reward −γ max(0, ‖x − (2, 0)‖ − r_min) in simulated loops")
-    common.number("r_min", 0.0, "its radius within which all are liked best")
-    flags.DEFINE_integer("seeds", 4, "repetitions", 1)
-    flags.DEFINE_integer("seed", 0, "seed of the first repetition; the others follow", 0)
+    with common.group(helps.READ):
+        flags.DEFINE_string(
+            "before", None, f"rewards of samples of a generation; without it loops are simulated: {file}"
+        )
+        flags.DEFINE_string("after", None, f"rewards of samples of the next: {file}")
+        flags.DEFINE_string("real", None, f"rewards of the real data; without them the loop is taken for pure: {file}")
+    with common.group(helps.FOUND):
+        flags.DEFINE_list(
+            "find", None, "what is estimated of k, temperature and lam (by default k, and lam with real data)"
+        )
+        flags.DEFINE_list("k", None, "K where it is not estimated; of simulated loops one or more (by default 2,4,8)")
+        flags.DEFINE_list("lam", None, "λ = #curated / #real, likewise (by default inf,1,0.5, and inf for files)")
+        common.number("temperature", 1.0, "temperature of the choice where it is not estimated; 0 is best-of-K")
+        flags.DEFINE_float("level", 0.9, "of the intervals")
+        flags.DEFINE_integer("fitted_to", None, "curated points that the generation after was fitted to, if known", 1)
+    with common.group(helps.PLAYED):
+        flags.DEFINE_enum("model", "gmm", loops.MODELS, "what is retrained in simulated loops")
+    with common.group(helps.SIZES):
+        flags.DEFINE_integer("curated", 10_000, "points chosen a generation of a simulated loop, and real points", 2)
+        flags.DEFINE_integer("samples", 4000, "samples of a simulated generation whose rewards are known", 2)
+    with common.group(helps.LOOP):
+        flags.DEFINE_integer("generations", 2, "retrainings of a simulated loop, of which the last is judged", 1)
+    with common.group(helps.PLAYED):
+        common.number("gamma", 2.0, "γ of the reward −γ max(0, ‖x − (2, 0)‖ − r_min) in simulated loops")
+        common.number("r_min", 0.0, "its radius within which all are liked best")
+    with common.group(helps.SIZES):
+        flags.DEFINE_integer("seeds", 4, "repetitions", 1)
+        flags.DEFINE_integer("seed", 0, "seed of the first repetition; the others follow", 0)
     common.checkpoints()
-    flags.DEFINE_string("out", "runs/detection", "folder for the results; the same command again resumes there")
+    with common.group(helps.RESULTS):
+        flags.DEFINE_string("out", "runs/detection", "folder for the results; the same command again resumes there")
     flags.register_validator("level", lambda level: 0 < level < 1, "takes a number between 0 and 1")
     flags.register_validator("find", _are_unknown, "takes one or more of k, temperature and lam, such as --find=k,lam")
     flags.register_validator("k", partial(_are_numbers, least=1), "takes one or more of a number >= 1 or inf")

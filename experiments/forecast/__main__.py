@@ -1,6 +1,10 @@
 """What people's choices will do to a model, from the rewards and labels of its own samples.
 
 python -m experiments.forecast --rewards=r.npy --labels=y.npy --k=4 --lam=0.5
+
+Nothing is trained. Samples of your model, what annotators would give each and which class it is of are enough to follow
+a learner without fault through generations of curation: mean reward, class shares, how long a class lasts and who wins,
+with bands by resampling the samples.
 """
 
 import hashlib
@@ -16,7 +20,7 @@ from absl import flags
 from curated_retraining import forecast
 from curated_retraining.driver import claimed, write
 from curated_retraining.forecast import Forecast
-from experiments import common
+from experiments import common, helps
 from experiments.forecast import report
 from experiments.forecast.samples import Samples, check, ends, floor, load
 
@@ -30,16 +34,20 @@ OF_RESULTS = (
 def define() -> None:
     """The flags."""
     file = "a .npy, .npz or .csv file, file.npz:array or file.csv:column"
-    flags.DEFINE_string("rewards", None, f"rewards of samples of the model: {file}")
-    flags.DEFINE_string("labels", None, f"their classes, numbered from 0: {file}")
-    flags.DEFINE_string("real_rewards", None, f"rewards of real data (by default distributed as the model's): {file}")
-    flags.DEFINE_string("real_labels", None, f"the classes of the real data: {file}")
+    with common.group(helps.READ):
+        flags.DEFINE_string("rewards", None, f"rewards of samples of the model: {file}")
+        flags.DEFINE_string("labels", None, f"their classes, numbered from 0: {file}")
+        flags.DEFINE_string(
+            "real_rewards", None, f"rewards of real data (by default distributed as the model's): {file}"
+        )
+        flags.DEFINE_string("real_labels", None, f"the classes of the real data: {file}")
     common.loop("forecast", generations=10)
-    flags.DEFINE_integer("bootstrap", 200, "resamples for the bands; 0 for none")
-    flags.DEFINE_float("level", 0.9, "what a band holds of the resamples")
-    flags.DEFINE_string("keep", None, "class:share; how much real data keeps the class at that share?")
-    common.number("entropy_floor", None, "nats; how much real data keeps the entropy of the class shares at that?")
-    flags.DEFINE_integer("seed", 0, "seed of the resamples", lower_bound=0)
+    with common.group(helps.FOUND):
+        flags.DEFINE_integer("bootstrap", 200, "resamples for the bands; 0 for none")
+        flags.DEFINE_float("level", 0.9, "what a band holds of the resamples")
+        flags.DEFINE_string("keep", None, "class:share; how much real data keeps the class at that share?")
+        common.number("entropy_floor", None, "nats; how much real data keeps the entropy of the class shares at that?")
+        flags.DEFINE_integer("seed", 0, "seed of the resamples", lower_bound=0)
     flags.register_validator("rewards", bool, "is needed, such as --rewards=r.npy")
     flags.register_validator("bootstrap", lambda num: num == 0 or num >= 2, "takes 0, or 2 and more")
     flags.register_validator("level", lambda level: 0 < level < 1, "takes a number between 0 and 1")

@@ -1,6 +1,9 @@
 """How well a forecast from generation 0's samples foretells the trained loop, with the learner's bias told apart.
 
 python -m experiments.forecast_skill --data=ring --model=gmm
+
+For each data set and model a loop is forecast from the samples of generation 0 and then played. The table tells the
+mean absolute error of class shares and of the mean reward, and what a learner without fault would have.
 """
 
 from functools import partial
@@ -12,9 +15,10 @@ import numpy as np
 from absl import flags
 
 from curated_retraining.driver import claimed, write
-from experiments import common
+from experiments import common, helps, twins
 from experiments.forecast_skill import courses, report
 from experiments.gmm import RING
+from experiments.loops import seeds
 from experiments.moons import MOONS
 from experiments.plane import run
 from experiments.plane.target import Target
@@ -42,6 +46,8 @@ def judge(target: Target, data: str, model: str, folder: Path) -> list[dict[str,
     start = courses.known(target, played)
     options = {"k": FLAGS.k, "generations": FLAGS.generations, "temperature": FLAGS.temperature}
     foretold = jax.tree.map(np.asarray, courses.foretell(start, classes=len(target.names), **options))
+    columns = [{"lam": lam, "seed": seed} for lam in FLAGS.lam for seed in seeds()]
+    twins.leave(folder, {"share": foretold.share}, columns, twins.FORETOLD)
     pool = played.settings["pool"]
     perfect = courses.play_perfectly(start, len(target.names), pool, FLAGS.k, FLAGS.temperature)
     perfect = jax.tree.map(np.asarray, perfect)
@@ -68,5 +74,6 @@ def _stacked(cells: list[np.ndarray], values: np.ndarray) -> np.ndarray:
 
 if __name__ == "__main__":
     run.define("forecast_skill", generations=10, several=["gmm", "ddpm", "flow_matching"])
-    flags.DEFINE_multi_enum("data", list(TARGETS), list(TARGETS), "what is real; give it again for more")
+    with common.group(helps.PLAYED):
+        flags.DEFINE_multi_enum("data", list(TARGETS), list(TARGETS), "what is real; give it again for more")
     common.launch(main)

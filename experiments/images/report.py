@@ -9,10 +9,10 @@ import numpy as np
 from curated_retraining import figures, forecast
 from curated_retraining.driver import History
 from curated_retraining.forecast import Forecast
-from experiments import common
+from experiments import common, twins
 from experiments.images.observed import Judged
 
-FIGURES = ("shares.png", "quality.png", "curation.png", "samples.png")
+FIGURES = ("shares.png", "quality.png", "curation.png", "samples.png", "frames/caption.txt")
 THEORY = "forecast from generation 0"
 QUALITY = {
     "entropy": "class entropy (nats)",
@@ -40,8 +40,10 @@ def write(
     """Prints the table and leaves the figures in `out/figures`; `liked` is the class that the reward likes, if any."""
     measured = {name: common.by_row(values, len(lams)) for name, values in history.items()}
     predicted = predict(measured["judged"], real, len(names), lams=lams, k=k, temperature=temperature)
+    foretold = {name: getattr(predicted, name) for name in ("reward_mean", "exp_reward_mean", "entropy", "share")}
+    twins.leave(out, foretold, [{"lam": lam} for lam in lams], twins.FORETOLD)
     print(table(measured, predicted, lams, names, liked))
-    print(f"results in {out}: metrics.csv, checkpoints/ and figures/ ({', '.join(FIGURES)})")
+    print(f"results in {out}: metrics.csv, foretold.csv, checkpoints/ and figures/")
 
     folder = out / "figures"
     folder.mkdir(exist_ok=True)
@@ -79,6 +81,7 @@ def write(
         title=f"{rows[0]}: the first groups of generation {t}",
     )
     figures.sample_grids(folder / "samples.png", measured["shown"][:, 0], rows=rows)
+    figures.sample_frames(folder / "frames", measured["shown"][:, 0], rows=[f"lam={lam}" for lam in lams])
 
 
 def of_classifier(found: dict[str, float]) -> str:

@@ -15,7 +15,7 @@ from curated_retraining import classifiers, datasets
 from curated_retraining.datasets import Split
 from curated_retraining.driver import claimed, drive, newest, write
 from curated_retraining.types import Dataset, Model, Reward, Static, lift, lift_all
-from experiments import common
+from experiments import common, helps
 from experiments.images import generators, loops, observed, report
 from experiments.loops import require_groups
 
@@ -34,29 +34,39 @@ def define() -> None:
     FLAGS.set_default("lam", ["inf", "0.5"])
     FLAGS.set_default("seeds", 1)
     FLAGS.set_default("keep", 2)
-    flags.DEFINE_enum("dataset", "digits", list(generators.CPU), "the real images")
-    flags.DEFINE_string("data_dir", "data", "folder of CIFAR-10, in its binary or its Python release")
-    flags.DEFINE_bool("download", False, "fetch CIFAR-10 into --data_dir where it is not there")
-    flags.DEFINE_string("npz", None, "file of --dataset=npz, with x [n, h, w, c] and label [n]")
-    flags.DEFINE_integer("label", 0, "the class that reward `class_probability` likes", 0)
-    common.number("gamma", None, "γ, the scale of the reward (by default 5, or 15 for confidence)")
-    flags.DEFINE_bool("calibrated", False, "whether rewards read the classifier at its calibrated temperature")
-    flags.DEFINE_enum("model", "flow_matching", ["flow_matching", "ddpm"], "what is retrained")
-    flags.DEFINE_enum("preset", "cpu", list(generators.PRESETS), "the network and the sizes")
-    flags.DEFINE_enum("coupling", "independent", list(generators.COUPLINGS), "of noise and images in flow matching")
-    flags.DEFINE_enum("dtype", "float32", ["float32", "bfloat16"], "what the generator computes in")
-    flags.DEFINE_integer("pool", None, "samples a generation, a multiple of K (by default as suits the preset)", 2)
-    flags.DEFINE_integer("steps", None, "optimiser steps of a refit (by default as suits the preset)", 1)
-    flags.DEFINE_integer("first_steps", None, f"the same for generation 0, a multiple of {ROUNDS}", 1)
-    flags.DEFINE_integer("reference", 5000, "real images that samples are compared with one by one, at most", 10)
-    flags.DEFINE_string("pretrained", None, "folder of generation 0, to share it between runs (in --out by default)")
-    flags.DEFINE_string("classifier", None, "file of the classifier, to share it between runs (in --out by default)")
-    flags.DEFINE_string(
-        "inception", None, "weights of Inception-v3, pt_inception-2015-12-05-6726825d.pth, for the FID proper"
-    )
-    flags.DEFINE_integer(
-        "chunk", 500, "images that are drawn or judged at a time: memory grows with it, and samples depend on it", 1
-    )
+    with common.group(helps.PLAYED):
+        flags.DEFINE_enum("dataset", "digits", list(generators.CPU), "the real images")
+    with common.group(helps.READ):
+        flags.DEFINE_string("data_dir", "data", "folder of CIFAR-10, in its binary or its Python release")
+        flags.DEFINE_bool("download", False, "fetch CIFAR-10 into --data_dir where it is not there")
+        flags.DEFINE_string("npz", None, "file of --dataset=npz, with x [n, h, w, c] and label [n]")
+    with common.group(helps.PLAYED):
+        flags.DEFINE_integer("label", 0, "the class that reward `class_probability` likes", 0)
+        common.number("gamma", None, "γ, the scale of the reward (by default 5, or 15 for confidence)")
+        flags.DEFINE_bool("calibrated", False, "whether rewards read the classifier at its calibrated temperature")
+        flags.DEFINE_enum("model", "flow_matching", ["flow_matching", "ddpm"], "what is retrained")
+        flags.DEFINE_enum("preset", "cpu", list(generators.PRESETS), "the network and the sizes")
+        flags.DEFINE_enum("coupling", "independent", list(generators.COUPLINGS), "of noise and images in flow matching")
+        flags.DEFINE_enum("dtype", "float32", ["float32", "bfloat16"], "what the generator computes in")
+    with common.group(helps.SIZES):
+        flags.DEFINE_integer("pool", None, "samples a generation, a multiple of K (by default as suits the preset)", 2)
+        flags.DEFINE_integer("steps", None, "optimiser steps of a refit (by default as suits the preset)", 1)
+        flags.DEFINE_integer("first_steps", None, f"the same for generation 0, a multiple of {ROUNDS}", 1)
+        flags.DEFINE_integer("reference", 5000, "real images that samples are compared with one by one, at most", 10)
+    with common.group(helps.READ):
+        flags.DEFINE_string(
+            "pretrained", None, "folder of generation 0, to share it between runs (in --out by default)"
+        )
+        flags.DEFINE_string(
+            "classifier", None, "file of the classifier, to share it between runs (in --out by default)"
+        )
+        flags.DEFINE_string(
+            "inception", None, "weights of Inception-v3, pt_inception-2015-12-05-6726825d.pth, for the FID proper"
+        )
+    with common.group(helps.SIZES):
+        flags.DEFINE_integer(
+            "chunk", 500, "images that are drawn or judged at a time: memory grows with it, and samples depend on it", 1
+        )
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ from jax.tree_util import Partial
 
 from curated_retraining import grids
 from curated_retraining.types import Static
-from experiments import common, loops
+from experiments import common, helps, loops, twins
 from experiments.learned_reward import proxies, report
 
 FLAGS = flags.FLAGS
@@ -28,16 +28,20 @@ def define() -> None:
     common.loop("learned_reward", generations=16, k=8, lam=("inf",), temperature=0.25)
     common.repetitions()
     flags.FLAGS.set_default("seeds", 6)
-    flags.DEFINE_multi_enum(
-        "proxy", list(proxies.NAMES), list(proxies.NAMES), "what curation reads; give it again for more"
-    )
-    common.number("gamma", 1.0, "γ, the scale of the true reward in units of the people's temperature")
-    flags.DEFINE_integer("comparisons", 256, "choices between two that a proxy is fitted to", 1)
-    flags.DEFINE_integer("steps", 300, "optimiser steps of a proxy's fit, 64 choices each", 1)
-    flags.DEFINE_integer("members", 6, "networks of the ensemble", 2)
-    common.number("pessimism", 3.0, "c: standard deviations of the members below their mean")
-    flags.DEFINE_integer("pool", 8000, "samples a generation, a multiple of K", 2)
-    flags.DEFINE_integer("real", 2000, "real points, and points of the first choices", 8)
+    with common.group(helps.PLAYED):
+        flags.DEFINE_multi_enum(
+            "proxy", list(proxies.NAMES), list(proxies.NAMES), "what curation reads; give it again for more"
+        )
+        common.number("gamma", 1.0, "γ, the scale of the true reward in units of the people's temperature")
+    with common.group(helps.SIZES):
+        flags.DEFINE_integer("comparisons", 256, "choices between two that a proxy is fitted to", 1)
+        flags.DEFINE_integer("steps", 300, "optimiser steps of a proxy's fit, 64 choices each", 1)
+        flags.DEFINE_integer("members", 6, "networks of the ensemble", 2)
+    with common.group(helps.PLAYED):
+        common.number("pessimism", 3.0, "c: standard deviations of the members below their mean")
+    with common.group(helps.SIZES):
+        flags.DEFINE_integer("pool", 8000, "samples a generation, a multiple of K", 2)
+        flags.DEFINE_integer("real", 2000, "real points, and points of the first choices", 8)
 
 
 def main() -> None:
@@ -54,6 +58,8 @@ def main() -> None:
         cells = grids.grid({"lam": lams} | bounds, loops.seeds())
         play = Partial(proxies.make, sizes, truth, examples, FLAGS.temperature)
         found, names = loops.driven(out / proxy, play, cells, proxy=proxy), report.titles(proxy)
+        if proxy == "truth":
+            twins.leave(out / proxy, {"reward_mean": course, "true_mean": course}, twins.over_seeds(cells))
         for index, name in enumerate(names):
             runs[name] = {metric: values[index :: len(names)] for metric, values in found.items()}
     print(report.table(runs, course))

@@ -16,7 +16,7 @@ import curated_retraining as cr
 from curated_retraining import figures, forecast
 from curated_retraining.driver import drive, write
 from curated_retraining.grids import Cell
-from experiments import common
+from experiments import common, helps, twins
 from experiments.compared import loops, numbers, ring
 from experiments.gmm import RING
 from experiments.loops import require_groups
@@ -35,15 +35,16 @@ def define() -> None:
     FLAGS.set_default("lam", ["inf"])
     FLAGS.set_default("gamma", 0.5)
     FLAGS.set_default("bonus", 2.0)
-    common.number("wrong", 0.5, "share of people's labels that are drawn at random, in (0, 1)")
-    common.number("sharpness", 4.0, "how much too sure the classifier is of itself: the temperature it needs")
-    loops.numbers("quotas", ["0.125", "0.25", "0.5"], "shares of the liked mode, in (0, 1)", _is_share, "0.125,0.5")
-    loops.numbers("mode_bonuses", ["0.5", "1", "2"], "c of −c log P(mode), numbers > 0", lambda c: c > 0, "0.5,1")
-    loops.numbers("point_bonuses", ["0.25", "0.5", "1"], "c of −c log p(x), numbers > 0", lambda c: c > 0, "0.25,1")
-    loops.numbers("exponents", ["0.25", "0.5", "0.75"], "powers of 1/P(chosen), in (0, 1)", _is_share, "0.5")
-    loops.numbers(
-        "floors", ["0.5", "0.7", "0.9"], "shares of the entropy to keep by real data, in (0, 1)", _is_share, "0.5"
-    )
+    with common.group(helps.PLAYED):
+        common.number("wrong", 0.5, "share of people's labels that are drawn at random, in (0, 1)")
+        common.number("sharpness", 4.0, "how much too sure the classifier is of itself: the temperature it needs")
+        loops.numbers("quotas", ["0.125", "0.25", "0.5"], "shares of the liked mode, in (0, 1)", _is_share, "0.125,0.5")
+        loops.numbers("mode_bonuses", ["0.5", "1", "2"], "c of −c log P(mode), numbers > 0", lambda c: c > 0, "0.5,1")
+        loops.numbers("point_bonuses", ["0.25", "0.5", "1"], "c of −c log p(x), numbers > 0", lambda c: c > 0, "0.25,1")
+        loops.numbers("exponents", ["0.25", "0.5", "0.75"], "powers of 1/P(chosen), in (0, 1)", _is_share, "0.5")
+        loops.numbers(
+            "floors", ["0.5", "0.7", "0.9"], "shares of the entropy to keep by real data, in (0, 1)", _is_share, "0.5"
+        )
     flags.register_validator("lam", lambda texts: len(texts) == 1, "takes one number or inf here, such as --lam=inf")
     flags.register_validator("wrong", _is_share, "takes a share in (0, 1), such as --wrong=0.5")
     flags.register_validator("sharpness", lambda s: s > 0, "takes a number > 0, such as --sharpness=4")
@@ -80,7 +81,9 @@ def main() -> None:
     sd = float(np.sqrt(plane.p_ref @ (plane.reward - plane.p_ref @ plane.reward) ** 2))
     played = {name: np.moveaxis(values, 0, 1) for name, values in history.items()}
     measured = _by_method(numbers.summary(played, sd), len(seeds))
-    exact = _by_method(numbers.summary(methods.exact(plane, task, cells, FLAGS.generations), sd), len(seeds))
+    course = methods.exact(plane, task, cells, FLAGS.generations)
+    twins.leave(out, course, columns)
+    exact = _by_method(numbers.summary(course, sd), len(seeds))
     _report(out, every, measured, {name: values.mean(axis=1) for name, values in exact.items()})
 
 

@@ -10,12 +10,12 @@ import numpy as np
 from curated_retraining import figures, theory
 from curated_retraining.driver import History
 from curated_retraining.types import Array
-from experiments import common
+from experiments import common, twins
 from experiments.plane import population
 from experiments.plane.population import SIDE, Population
 from experiments.plane.target import Target
 
-FIGURES = ("densities.png", "generations.gif", "curves.png", "shares.png")
+FIGURES = ("densities.png", "generations.gif", "curves.png", "shares.png", "frames/caption.txt")
 AXES = {
     "reward_mean": "mean reward E[r]",
     "exp_reward_mean": "E[exp r]",
@@ -38,22 +38,33 @@ def write(
     course, limit = exact
     measured = {name: common.by_row(values, len(lams)) for name, values in history.items()}
     predicted = {name: np.asarray(v) for name, v in population.moments(plane, course, len(target.names)).items()}
+    twins.leave(out, predicted, [{"lam": lam} for lam in lams])
     print(table(measured["top_mass"], predicted["top_mass"], lams))
-    print(f"results in {out}: metrics.csv, checkpoints/ and figures/ ({', '.join(FIGURES)})")
+    print(f"results in {out}: metrics.csv, exact.csv, checkpoints/ and figures/")
 
     folder = out / "figures"
     folder.mkdir(exist_ok=True)
     if all((folder / name).exists() for name in FIGURES):
         return
     rows = common.row_titles(lams)
-    in_plane = {"rows": rows, "extent": target.extent, "reward": _square(plane.reward)}
+    reward = _square(plane.reward)
+    in_plane = {"rows": rows, "extent": target.extent, "reward": reward}
     points = _over_seeds(measured["pool"])
     p_0, limit = (_square(p / plane.cell) for p in (plane.p_ref, limit))
     figures.densities(folder / "densities.png", points, limit=limit, p_0=p_0, **in_plane)
+    exact_densities = _square(course / plane.cell)
+    figures.density_frames(
+        folder / "frames",
+        points,
+        rows=[f"lam={lam}" for lam in lams],
+        extent=target.extent,
+        reward=reward,
+        exact=exact_densities,
+    )
     figures.animation(
         folder / "generations.gif",
         points,
-        exact=_square(course / plane.cell),
+        exact=exact_densities,
         top_mass=measured["top_mass"].mean(axis=1),
         **in_plane,
     )

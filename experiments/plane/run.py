@@ -13,7 +13,7 @@ from jax.tree_util import Partial
 from curated_retraining import metrics
 from curated_retraining.driver import History, drive
 from curated_retraining.types import Metrics, Model, Reward, Static, lift, lift_all
-from experiments import common
+from experiments import common, helps
 from experiments.loops import require_groups
 from experiments.plane import loops, models, population, report, rewards
 from experiments.plane.population import Population
@@ -26,20 +26,23 @@ MOST = 2**31 - 1  # points are counted by int32
 def define(name: str, *, generations: int, several: list[str] | None = None) -> None:
     """The flags of an experiment in the plane; `several` are the default models of one that plays them in turn."""
     common.define(name, generations=generations, rewards=list(rewards.GAMMA))
-    if several is None:
-        flags.DEFINE_enum("model", "ddpm", list(models.SIZES), "what is retrained")
-    else:
-        flags.DEFINE_multi_enum("model", several, list(models.SIZES), "what is retrained; give it again for more")
-    flags.DEFINE_integer("pool", None, "samples a generation, a multiple of K (by default as suits the model)", 2)
-    flags.DEFINE_integer("real", 5000, "real points", 2)
-    flags.DEFINE_integer("steps", None, "optimiser or EM steps of a refit (by default as suits the model)", 1)
-    flags.DEFINE_integer("first_steps", None, "the same for generation 0", 1)
-    common.number("gamma", None, "γ, the scale of the reward (by default 10; 1 for log_density)")
-    common.number(
-        "r_min", None, "the radius within which reward `distance` is at its best (by default as suits the data)"
-    )
-    flags.DEFINE_list("target", None, "x,y: the point that reward `distance` likes (by default as suits the data)")
-    flags.DEFINE_integer("label", 0, "the class that reward `classifier` likes", 0)
+    with common.group(helps.PLAYED):
+        if several is None:
+            flags.DEFINE_enum("model", "ddpm", list(models.SIZES), "what is retrained")
+        else:
+            flags.DEFINE_multi_enum("model", several, list(models.SIZES), "what is retrained; give it again for more")
+    with common.group(helps.SIZES):
+        flags.DEFINE_integer("pool", None, "samples a generation, a multiple of K (by default as suits the model)", 2)
+        flags.DEFINE_integer("real", 5000, "real points", 2)
+        flags.DEFINE_integer("steps", None, "optimiser or EM steps of a refit (by default as suits the model)", 1)
+        flags.DEFINE_integer("first_steps", None, "the same for generation 0", 1)
+    with common.group(helps.PLAYED):
+        common.number("gamma", None, "γ, the scale of the reward (by default 10; 1 for log_density)")
+        common.number(
+            "r_min", None, "the radius within which reward `distance` is at its best (by default as suits the data)"
+        )
+        flags.DEFINE_list("target", None, "x,y: the point that reward `distance` likes (by default as suits the data)")
+        flags.DEFINE_integer("label", 0, "the class that reward `classifier` likes", 0)
     flags.register_validator("target", _is_point, "takes two finite numbers, such as --target=2,0")
 
 

@@ -14,7 +14,7 @@ from absl import app, flags
 
 from curated_retraining import figures
 from curated_retraining.driver import History, write
-from experiments import common
+from experiments import common, helps
 from experiments.compared import loops, numbers, ring
 from experiments.plane.population import MAX_RANGE, Population
 from experiments.strategies import play
@@ -32,11 +32,18 @@ LABELS = {
 def define() -> None:
     """The flags; a wrong value is refused before anything runs."""
     loops.define("strategies", generations=10)
-    loops.numbers(
-        "sizes", ["2", "4", "8", "16"], "K of K-wise choice, whole numbers >= 2", lambda k: k >= 2 and k % 1 == 0, "2,4"
-    )
-    flags.DEFINE_float("crowd", 0.5, "share of the crowd that likes mode 0; the others like the mode opposite", 0, 1)
-    flags.DEFINE_bool("denoising", True, "whether a diffusion model is curated too, by its denoising loss")
+    with common.group(helps.PLAYED):
+        loops.numbers(
+            "sizes",
+            ["2", "4", "8", "16"],
+            "K of K-wise choice, whole numbers >= 2",
+            lambda k: k >= 2 and k % 1 == 0,
+            "2,4",
+        )
+        flags.DEFINE_float(
+            "crowd", 0.5, "share of the crowd that likes mode 0; the others like the mode opposite", 0, 1
+        )
+        flags.DEFINE_bool("denoising", True, "whether a diffusion model is curated too, by its denoising loss")
 
 
 def main() -> None:
@@ -70,6 +77,7 @@ def main() -> None:
     settings, every = common.settings(), {rule.name: rule for rule in of_mixture}
     measured = play.play(out, settings, task, play.mixture(), of_mixture)
     exact = play.exact(plane, task, of_mixture)
+    play.leave(out, exact, task, of_mixture)
     names = list(every)
     if FLAGS.denoising:
         alike = every.get(f"K = {FLAGS.k}", of_mixture[1])
@@ -77,6 +85,7 @@ def main() -> None:
         theirs = play.play(out / "ddpm", settings, task, play.diffusion(), of_diffusion)
         measured = {name: np.concatenate([values, theirs[name]], axis=1) for name, values in measured.items()}
         theirs = play.exact(plane, task, of_diffusion)
+        play.leave(out / "ddpm", theirs, task, of_diffusion)
         exact = {name: np.concatenate([values, theirs[name]], axis=1) for name, values in exact.items()}
         names += [f"{rule.name} (ddpm)" for rule in of_diffusion]
     _report(out, measured, exact, names, float(np.sqrt(plane.p_ref @ (plane.reward - plane.p_ref @ plane.reward) ** 2)))

@@ -15,6 +15,7 @@ from curated_retraining.models.ddpm import cosine_betas, denoising_loss
 from curated_retraining.models.samplers import multistep
 from curated_retraining.networks.mlp import TimeMLP
 from curated_retraining.types import Array, Model, State
+from experiments import twins
 from experiments.compared import loops, ring
 from experiments.plane.population import Population
 from experiments.strategies.rules import OPPOSITE, Rule, score
@@ -74,9 +75,7 @@ def play(folder: Path, settings: dict[str, Any], task: Task, learner: Learner, r
     lams = [float(lam) for lam in task.lams]
     cells = grids.grid({"lam": lams, "rule": range(len(rules))}, task.seeds)
     begin, advance = loops.programs(make, cells, len(task.seeds))
-    columns = [
-        {"strategy": rules[cell["rule"]].name, "lam": f"{cell['lam']:g}", "seed": cell["seed"]} for cell in cells
-    ]
+    columns = [row | {"seed": seed} for row in _rows(task, rules) for seed in task.seeds]
     history = drive(
         folder, settings, begin, advance, cells=columns, generations=task.generations, every=task.every, keep=task.keep
     )
@@ -110,3 +109,13 @@ def exact(plane: Population, task: Task, rules: Sequence[Rule]) -> History:
 
     found = [of(rule) for rule in rules]
     return {name: np.stack([np.asarray(course[name]) for course in found], axis=1) for name in found[0]}
+
+
+def leave(folder: Path, course: History, task: Task, rules: Sequence[Rule]) -> None:
+    """Writes the `course` that `exact` returns beside the run's own."""
+    rows = _rows(task, rules)
+    twins.leave(folder, {name: v.reshape(len(rows), *v.shape[2:]) for name, v in course.items()}, rows)
+
+
+def _rows(task: Task, rules: Sequence[Rule]) -> list[dict[str, Any]]:
+    return [{"strategy": rule.name, "lam": f"{float(lam):g}"} for lam in task.lams for rule in rules]

@@ -56,6 +56,11 @@ def shares(lam: Array | float, other: Array | float, curated: Sequence[Array | i
     return jnp.concatenate([real, taken * (1 - chosen), taken * chosen], axis=1)
 
 
+def cells(others: Sequence[float]) -> list[dict[str, Any]]:
+    """Who is curated, with every share of the other's data: the rows of `measured` and `exact`."""
+    return [{"p_curated": p, "q_curated": q, "other": other} for p, q in CURATED.values() for other in others]
+
+
 def play(
     folder: Path,
     settings: dict[str, Any],
@@ -70,26 +75,21 @@ def play(
     keep: int | None,
 ) -> History:
     """Drives all of `CURATED` × `others` × `seeds` in one program: history `[generations + 1, cells, ...]`."""
-    cells = [
-        {"p_curated": p, "q_curated": q, "other": other, "seed": int(seed)}
-        for p, q in CURATED.values()
-        for other in others
-        for seed in seeds
-    ]
+    played = [dict(cell) | {"seed": int(seed)} for cell in cells(others) for seed in seeds]
     first, later = (models.build(learner.model, RING, steps) for steps in (learner.first_steps, learner.steps))
-    rows = jnp.stack([shares(lam, cell["other"], (cell["p_curated"], cell["q_curated"])) for cell in cells])
+    rows = jnp.stack([shares(lam, cell["other"], (cell["p_curated"], cell["q_curated"])) for cell in played])
     observe = metrics.join(
         metrics.reward_moments(), metrics.top_mass(0.0), metrics.proportions(RING.label, len(RING.names))
     )
     rewards = [lift(reward) for reward in taste.rewards()]
     curate = cr.k_way(taste.k, cr.luce(taste.temperature))
-    keys = jnp.asarray([cell["seed"] for cell in cells])
+    keys = jnp.asarray([cell["seed"] for cell in played])
     return drive(
         folder,
         settings,
-        Partial(generation_zero, Static((learner.real, len(cells))), lift_all(first), rewards, jnp.asarray(seeds)),
+        Partial(generation_zero, Static((learner.real, len(played))), lift_all(first), rewards, jnp.asarray(seeds)),
         Partial(generation, Static(learner.pool), lift_all(later), rewards, curate, observe, rows, keys),
-        cells=cells,
+        cells=played,
         generations=generations,
         every=every,
         keep=keep,

@@ -8,8 +8,8 @@ import numpy as np
 from absl import flags
 
 from curated_retraining import figures
-from curated_retraining.driver import claimed
-from experiments import common, loops
+from curated_retraining.driver import claimed, write
+from experiments import common, helps, loops, twins
 from experiments.gmm import RING
 from experiments.plane import models
 from experiments.two_models import ring, toy
@@ -20,28 +20,33 @@ DENSE = 33  # places along an axis where the exact course is drawn
 
 def define() -> None:
     """The flags; a wrong value is refused before anything runs."""
-    flags.DEFINE_multi_enum("part", ["toy", "ring"], ["toy", "ring"], "what is played; give it again for more")
+    with common.group(helps.PLAYED):
+        flags.DEFINE_multi_enum("part", ["toy", "ring"], ["toy", "ring"], "what is played; give it again for more")
     strengths = [f"{strength:g}" for strength in np.linspace(0, 1.5, 7)]
-    flags.DEFINE_list("strength", strengths, "toy: strengths of curation, three or more, evenly apart and rising")
-    flags.DEFINE_integer("toy_pool", 4000, "toy: samples of a model a generation, and real points; even", 2)
-    flags.DEFINE_integer("toy_generations", 28, "toy: retrainings; the last 8 are measured", toy.LAST)
-    flags.DEFINE_integer("toy_seeds", 8, "toy: repetitions", 1)
-    flags.DEFINE_enum("model", "ddpm", list(models.SIZES), "ring: what is retrained")
-    flags.DEFINE_list("other", ["0", "0.25", "0.5"], "ring: shares of a model's synthetic data that the other made")
-    flags.DEFINE_integer("k", 4, "ring: K, the size of the groups that an annotator chooses one sample from", 2)
-    flags.DEFINE_float("lam", 1.0, "ring: λ = #synthetic / #real, a number >= 0 or inf")
-    common.number("temperature", 1.0, "ring: temperature of the choice; 0 is best-of-K")
-    common.number("gamma", 10.0, "ring: γ, the scale of the reward −γ max(0, ‖x − (±2, 0)‖ − r_min)")
-    common.number("r_min", RING.r_min, "ring: the radius within which the reward is at its best")
-    flags.DEFINE_integer("generations", 5, "ring: retrainings after generation 0; the last is compared", 1)
-    flags.DEFINE_integer("pool", 4000, "ring: samples of a model a generation, a multiple of K", 2)
-    flags.DEFINE_integer("real", 8000, "ring: real points", 2)
-    flags.DEFINE_integer("steps", None, "ring: optimiser or EM steps of a refit (by default as suits the model)", 1)
-    flags.DEFINE_integer("first_steps", None, "ring: the same for generation 0", 1)
-    flags.DEFINE_integer("seeds", 2, "ring: repetitions", 1)
-    flags.DEFINE_integer("seed", 0, "seed of the first repetition; the others follow", 0)
+    with common.group(helps.TOY):
+        flags.DEFINE_list("strength", strengths, "toy: strengths of curation, three or more, evenly apart and rising")
+        flags.DEFINE_integer("toy_pool", 4000, "toy: samples of a model a generation, and real points; even", 2)
+        flags.DEFINE_integer("toy_generations", 28, "toy: retrainings; the last 8 are measured", toy.LAST)
+        flags.DEFINE_integer("toy_seeds", 8, "toy: repetitions", 1)
+    with common.group(helps.RING):
+        flags.DEFINE_enum("model", "ddpm", list(models.SIZES), "ring: what is retrained")
+        flags.DEFINE_list("other", ["0", "0.25", "0.5"], "ring: shares of a model's synthetic data that the other made")
+        flags.DEFINE_integer("k", 4, "ring: K, the size of the groups that an annotator chooses one sample from", 2)
+        flags.DEFINE_float("lam", 1.0, "ring: λ = #synthetic / #real, a number >= 0 or inf")
+        common.number("temperature", 1.0, "ring: temperature of the choice; 0 is best-of-K")
+        common.number("gamma", 10.0, "ring: γ, the scale of the reward −γ max(0, ‖x − (±2, 0)‖ − r_min)")
+        common.number("r_min", RING.r_min, "ring: the radius within which the reward is at its best")
+        flags.DEFINE_integer("generations", 5, "ring: retrainings after generation 0; the last is compared", 1)
+        flags.DEFINE_integer("pool", 4000, "ring: samples of a model a generation, a multiple of K", 2)
+        flags.DEFINE_integer("real", 8000, "ring: real points", 2)
+        flags.DEFINE_integer("steps", None, "ring: optimiser or EM steps of a refit (by default as suits the model)", 1)
+        flags.DEFINE_integer("first_steps", None, "ring: the same for generation 0", 1)
+        flags.DEFINE_integer("seeds", 2, "ring: repetitions", 1)
+    with common.group(helps.SIZES):
+        flags.DEFINE_integer("seed", 0, "seed of the first repetition; the others follow", 0)
     common.checkpoints()
-    flags.DEFINE_string("out", "runs/two_models", "folder for the results; the same command again resumes there")
+    with common.group(helps.RESULTS):
+        flags.DEFINE_string("out", "runs/two_models", "folder for the results; the same command again resumes there")
     flags.register_validator("strength", _are_strengths, "takes three or more numbers >= 0, evenly apart and rising")
     flags.register_validator("other", _are_shares, "takes one or more different numbers from 0 to 1, rising")
     flags.register_validator("lam", lambda lam: lam >= 0, "takes a number >= 0 or inf, such as --lam=1")
@@ -69,7 +74,9 @@ def _toy(out, settings, seeds):
         pool=FLAGS.toy_pool, generations=FLAGS.toy_generations, every=FLAGS.every, keep=FLAGS.keep,
     )  # fmt: skip
     found, dense = toy.measured(history, strengths), np.linspace(strengths[0], strengths[-1], DENSE)
-    print(toy.table(found, toy.exact(np.array(strengths)), strengths))
+    said = toy.table(found, toy.exact(np.array(strengths)), strengths)
+    write(out / "toy.txt", said + "\n")  # measured and exact are fixed points, no courses
+    print(said)
     figures.along(
         out / "figures" / "toy.png",
         found,
@@ -95,6 +102,8 @@ def _ring(out, settings, seeds):
     )  # fmt: skip
     found = ring.measured(history, len(others))
     course = ring.exact(taste, np.array(others), lam=lam, generations=FLAGS.generations)
+    exact_means = course.reshape(2, -1, course.shape[-1])  # [2, curated × others, generations + 1]
+    twins.leave(out / "ring", {f"reward_mean_{i}": exact_means[i] for i in range(2)}, ring.cells(others))
     print(ring.table(found[..., -1], course[..., -1], others))
 
     dense = np.linspace(0, max(others[-1], 0.5), DENSE)

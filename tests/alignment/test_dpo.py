@@ -34,6 +34,7 @@ def test_pairs_that_cannot_be_decided_are_reported():
     assert np.isnan(data.weight).all()
 
 
+@pytest.mark.statistical
 def test_a_refit_to_many_pairs_is_the_regularised_optimum():
     """20,000 pairs, four seeds: the mean of the shares within 4.5 of its standard errors, and 0.004 of the optimiser.
 

@@ -41,6 +41,7 @@ def test_sure_and_right_has_no_error_at_any_scale_of_logits():
     assert calibration.expected_calibration_error(np.array([[2000.0, 0.0], [0.0, 1e4]]), [0, 1]) == 0
 
 
+@pytest.mark.statistical
 @pytest.mark.parametrize("heat", [0.4, 1.0, 3.0])
 def test_temperature_finds_by_how_much_logits_are_too_sure(heat):
     """Its standard error by the curvature of the likelihood in log T: the mean variance of the logits under softmax."""

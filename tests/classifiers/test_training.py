@@ -60,6 +60,7 @@ def test_images_and_labels_go_in_pairs():
         training.fit(jax.random.key(0), Linear(), X, LABEL[1:], steps=10)
 
 
+@pytest.mark.statistical
 @pytest.mark.parametrize("flip", [False, True])
 def test_moved_images_are_each_a_shift_and_all_shifts_come(flip):
     """Each is as likely as another: 600 draws of 9 shifts (18 with mirror images), chi-squared within 5 sigma."""

@@ -56,7 +56,12 @@ def test_the_tilt_of_a_crowd_is_its_exact_operator_at_infinite_k():
 
 @pytest.mark.parametrize(
     ("share", "kept"),
-    [(0.5, [1, 0, 2 / 3, 2 / 3, 2 / 3, 0]), (1 / 4, [1, 0, 1 / 6, 1 / 6, 1 / 6, 0]), (1.0, [1, 1, 1, 1, 1, 1])],
+    [
+        (0.5, [1, 0, 2 / 3, 2 / 3, 2 / 3, 0]),
+        (1 / 4, [1, 0, 1 / 6, 1 / 6, 1 / 6, 0]),
+        (3 / 4, [1, 1 / 2, 1, 1, 1, 0]),
+        (1.0, [1, 1, 1, 1, 1, 1]),
+    ],
 )
 def test_top_fraction_keeps_its_share_exactly_with_ties_at_the_edge(share, kept):
     """In points: 6 · share, of which the best takes one and the three that tie take what is left."""

@@ -56,6 +56,7 @@ def held(one, truth):
     return (one.low <= truth * (1 + 1e-4)) & (truth * (1 - 1e-4) <= one.high)
 
 
+@pytest.mark.statistical
 @pytest.mark.parametrize("find", [("k",), ("k", "lam")])
 @pytest.mark.long
 def test_loops_are_seen_through(find):
@@ -72,6 +73,7 @@ def test_loops_are_seen_through(find):
         assert (found.p_value < 1e-3).all() and (error[jnp.isinf(lam) & (k <= 4)] < 0.25).all()
 
 
+@pytest.mark.statistical
 @pytest.mark.parametrize("k", [1.0, 4.0])
 @pytest.mark.long
 def test_intervals_and_p_values_are_as_often_wrong_as_they_say(k):
@@ -93,6 +95,7 @@ def test_intervals_and_p_values_are_as_often_wrong_as_they_say(k):
     assert int((found.misfit < 0.1).sum()) < 20 + 3.5 * 4.3
 
 
+@pytest.mark.statistical
 @pytest.mark.long
 def test_both_are_known_only_where_rewards_spread_over_temperatures():
     """K = 4: at a range of 8 τ, K and τ are found; at one of 0.8 τ, (1 − 1/K)/τ is, and K may be anything."""

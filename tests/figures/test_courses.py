@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageSequence
 
 from curated_retraining import figures
-from curated_retraining.figures.smoothed import density
+from curated_retraining.figures import density
 
 ROWS = ["pure loop, λ = ∞", "real + curated, λ = 1"]
 EXTENT = (-3.0, 4.0, -2.0, 2.5)
@@ -97,7 +97,7 @@ def test_a_failing_draw_leaves_what_was_there(tmp_path, monkeypatch, name):
 
 def test_density_is_where_the_sample_is_and_integrates_to_its_share_inside():
     shape = X.shape
-    inside = density(np.array([[1.0, -0.5], [100.0, 0.0]]), EXTENT, shape)
+    inside = density.smoothed(np.array([[1.0, -0.5], [100.0, 0.0]]), EXTENT, shape)
     np.testing.assert_allclose(inside.sum() * STEP**2, 0.5, rtol=1e-12)  # floats only: the kernel ends well inside
     row, column = np.unravel_index(inside.argmax(), shape)
     np.testing.assert_allclose([X[row, column], Y[row, column]], [1.0, -0.5], atol=1e-9)
@@ -107,7 +107,7 @@ def test_density_is_where_the_sample_is_and_integrates_to_its_share_inside():
 
 def test_density_near_the_border_counts_what_lies_just_outside():
     even = np.stack(np.meshgrid(np.arange(-6, 7, STEP), np.arange(-6, 7, STEP)), axis=-1).reshape(-1, 2)
-    found = density(even, EXTENT, X.shape)
+    found = density.smoothed(even, EXTENT, X.shape)
     np.testing.assert_allclose(found, 1 / (len(even) * STEP**2), rtol=1e-9)  # a point a cell: even up to the edges
 
 
@@ -152,7 +152,7 @@ def test_predicted_regions_lie_over_the_first_and_last_generation(drawn):
 
 def test_a_region_that_is_a_plateau_is_outlined():
     ax = Figure().subplots()
-    figures.plane._region(ax, (np.hypot(X - 2, Y) <= 1).astype(np.float32), EXTENT)
+    density.draw_region(ax, (np.hypot(X - 2, Y) <= 1).astype(np.float32), EXTENT)
     away = np.hypot(*(path_of(ax) - [2, 0]).T)
     assert np.abs(away - 1).max() < STEP
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 from curated_retraining import figures
 from curated_retraining.figures import style
-from curated_retraining.figures.images import _grid
+from curated_retraining.figures.images import grid
 from curated_retraining.figures.stacked import AREAS
 
 ROWS = ["pure loop, λ = ∞", "real + curated, λ = 1/2"]
@@ -227,7 +227,7 @@ def test_a_grid_holds_every_image_once_in_order_on_white(shape):
     num, h, w, _ = shape
     times = -(-128 // w)
     columns = {6: 3, 10: 5, 7: 3, 1: 1}[num]
-    picture = _grid(images)
+    picture = grid(images)
     gap = w * times // 16
     assert picture.shape == (-(-num // columns) * (h * times + gap) - gap, columns * (w * times + gap) - gap, 3)
     for index, image in enumerate(images):

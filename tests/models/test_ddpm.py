@@ -145,6 +145,7 @@ def _times(slope):
     return lambda x, level: slope[level] * x
 
 
+@pytest.mark.statistical
 def test_the_denoising_loss_of_a_point_is_what_the_exact_denoiser_leaves():
     """(c √k x + (c √(1 − k) − 1) ε)² on average over levels, c the exact slope: 4,000 draws, 4.5 standard errors."""
     draws, x = 4000, jnp.array([[0.0], [1.0], [-3.0], [8.0]])

@@ -119,6 +119,7 @@ def test_every_coordinate_moves_and_every_other_sets_how():
     assert apart.min() > 0.1  # no column of the noise is a column of the data
 
 
+@pytest.mark.statistical
 def test_it_learns_a_ring():
     """The divergence from the truth, by fresh points, is not negative and is a small part of a Gaussian's.
 

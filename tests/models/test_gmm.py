@@ -105,6 +105,7 @@ def test_a_component_without_points_keeps_its_place_with_weight_zero():
     assert (np.asarray(x)[:, 0] < 500).all() and np.isfinite(model.log_prob(first, data.x)).all()
 
 
+@pytest.mark.statistical
 def test_it_finds_the_eight_modes_of_a_ring():
     """A mode of 500 points has mean, variance and weight within 5 of their standard errors, plus the ridge."""
     n, sd = 4000, 0.3

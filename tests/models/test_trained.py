@@ -88,6 +88,7 @@ def test_least_squares_finds_the_weighted_mean():
     assert 0.2 < np.mean(z**2) < 3
 
 
+@pytest.mark.statistical
 def test_each_step_has_a_batch_and_a_key_of_its_own():
     """The slope is the key's noise: after T steps of rate 1 the parameters have variance T, T² with one key for all.
 

@@ -67,6 +67,12 @@ def test_each_type_of_a_crowd_may_have_its_own_lapses(k):
 
 
 @pytest.mark.usefixtures("float64")
+def test_the_potential_weighs_the_types_by_their_shares():
+    p, r, users = np.array([0.2, 0.8]), np.array([[0.0, 1.0], [2.0, -1.0], [0.5, 3.0]]), np.array([0.5, 0.3, 0.2])
+    found = theory.crowd_potential(jnp.asarray(p), jnp.asarray(r), jnp.asarray(users))
+    np.testing.assert_allclose(found, users @ np.log(np.exp(r) @ p), rtol=1e-6)
+
+
 def test_the_potential_never_falls_where_annotators_lapse():
     """At K = ∞, by the shares of those who do not; at K = 2 it falls by tenths, as a majority takes all."""
     rng = np.random.default_rng(0)

@@ -127,6 +127,13 @@ def test_the_mixed_limit_at_infinite_k_has_a_closed_form(x64):
         np.testing.assert_allclose(found, (1 - share) * p_ref * z / (z - share * a), rtol=1e-11)
 
 
+def test_the_limit_of_a_loop_with_several_is_the_one_that_it_began_near():
+    """The pure loop: what its first model never draws does not come, though the real data have it."""
+    p_ref, p_0, r = jnp.full(3, 1 / 3), jnp.array([0.5, 0.5, 0.0]), jnp.array([0.0, 4.0, 8.0])
+    limit = jax.jit(lambda p_0: theory.mixed_limit(p_ref, r, k=jnp.inf, lam=jnp.inf, p_0=p_0))(p_0)
+    np.testing.assert_allclose(limit, theory.pure_limit(p_0, r), atol=1e-6)
+
+
 def test_a_limit_not_reached_is_nan():
     p, r = (jnp.asarray(value) for value in TWO_LEVELS)
     limit = jax.jit(lambda lam: theory.mixed_limit(p, r, k=2, lam=lam, max_steps=30))(jnp.array(1.0))

@@ -44,6 +44,17 @@ def test_the_gain_is_variance_over_mean_of_the_candidates(instances):
             np.testing.assert_allclose(gain[i], expected, rtol=ACCURACY)  # a small gain too
 
 
+def test_a_constant_in_the_reward_scales_its_exponential(instances):
+    """Rewards of all instances are at most 0: e^(r + 2) is e² times e^r, and so is what is told of its mean."""
+
+    def told(p, r):
+        floor = theory.reward_floor(p, r, k=3.3, lam=1.0)
+        return jnp.stack([theory.reward_gain(p, r, k=3.3), theory.reward_increment_bound(p, r, k=3.3), floor])
+
+    p, r = instances.p[:60], instances.r[:60]
+    np.testing.assert_allclose(many(told, (p, r + 2)), np.exp(2) * many(told, (p, r)), rtol=1e-6, atol=1e-12)
+
+
 def test_a_true_reward_rises_exactly_while_it_covaries_with_what_is_chosen_by(crowds):
     p, r, _ = crowds
     gain = many(lambda p, r: theory.reward_gain(p, r[0], k=jnp.inf, chosen_by=r[1]), (p, r))

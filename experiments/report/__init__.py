@@ -1,0 +1,1 @@
+"""One page, complete in itself, of what runs left in their folders."""

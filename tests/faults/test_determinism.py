@@ -1,0 +1,57 @@
+"""The same flags on the same machine give the same bytes, for each experiment; images are in their own tests.
+
+That a run of the least size ends with the same bytes, killed or not, the short tests of `test_kills.py` say.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LOOP = "--generations=2 --seeds=2 --pool=400 --real=300"
+EXPERIMENTS = {
+    "gmm": f"{LOOP} --model=gmm --steps=3 --first_steps=5",
+    "moons": f"{LOOP} --model=flow_matching --steps=3 --first_steps=5",
+    "forecast": "--rewards=ROOM/given.csv:r --labels=ROOM/given.csv:y --generations=3 --bootstrap=8 --keep=0:0.1",
+    "forecast_skill": f"{LOOP} --data=ring --model=gmm --steps=3 --first_steps=5",
+    "phase_diagram": "--grid=3 --horizon=5 --model=gmm --trained=2,1 --curated=99 --real=99 --generations=3 --seeds=1",
+    "cyclic": f"{LOOP} --model=finite",
+    "moving": LOOP,
+    "learned_reward": f"{LOOP} --comparisons=32 --steps=3 --members=2",
+    "crowd": "--generations=2 --seeds=1 --curated=200 --real=300 --q=0.2 --rewards=2 --k=inf",
+    "adversary": "--generations=2 --seeds=1 --curated=200 --real=300 --shares=0,1 --budgets=0,0.2 --comparisons=200",
+    "two_models": "--strength=0.3,0.7,1.1 --toy_pool=200 --toy_generations=9 --toy_seeds=1 --other=0,0.5 --model=gmm "
+    "--generations=1 --seeds=1 --pool=400 --real=300 --steps=3 --first_steps=5",
+    "alignment": "--generations=2 --seeds=1 --curated=200 --steps=3 --first_steps=5 --beta=1 --n=2",
+    "strategies": f"{LOOP} --nodenoising",
+    "mitigation": LOOP,
+    "detection": "--curated=1000 --samples=500 --generations=1 --seeds=1 --k=2 --lam=inf,1 --find=k",
+}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_the_same_flags_give_the_same_bytes(name, tmp_path):
+    (tmp_path / "given.csv").write_text("r,y\n" + "".join(f"{i % 7},{i % 3}\n" for i in range(60)))
+    flags = EXPERIMENTS[name].replace("ROOM", str(tmp_path)).split()
+    first, second = (_made(name, flags, tmp_path / "out") for _ in range(2))
+    assert {".csv", ".png"} <= {path.suffix for path in first}
+    assert first.keys() == second.keys() and [path for path in first if first[path] != second[path]] == []
+
+
+def _made(name: str, flags: list[str], out: Path) -> dict[Path, bytes]:
+    """What a run leaves in `out` beside its checkpoints. The folder goes: the next may have the same flags."""
+    command = [sys.executable, "-m", f"experiments.{name}", *flags, f"--out={out}"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=os.environ)
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = {
+        path.relative_to(out): path.read_bytes()
+        for path in out.rglob("*")
+        if path.is_file() and "checkpoints" not in path.parts
+    }
+    shutil.rmtree(out)
+    return found

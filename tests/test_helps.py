@@ -1,0 +1,135 @@
+"""Pages of help, the list of experiments, and what is said of a flag or an experiment that there is not."""
+
+import ast
+import importlib.util
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from absl import flags
+
+from experiments import __main__ as listed
+from experiments import common, helps
+
+ROOT = Path(__file__).parent.parent
+pytestmark = pytest.mark.filterwarnings("ignore:.*found in sys.modules")
+EXPERIMENTS = listed.experiments()
+
+
+@pytest.fixture
+def define(monkeypatch):
+    """Defines the flags of an experiment as its command does, up to where it would parse them; returns its page."""
+    before = set(flags.FLAGS)
+
+    def of(name):
+        shown = []
+        spec = importlib.util.find_spec(f"experiments.{name}.__main__" if is_package(name) else f"experiments.{name}")
+        docstring = ast.get_docstring(ast.parse(Path(spec.origin).read_text()))
+
+        def launch(main, *, arguments=""):
+            del main
+            shown.append(helps.page(docstring, common.ours(), arguments))
+
+        monkeypatch.setattr(common, "launch", launch)
+        monkeypatch.setattr(sys, "argv", [f"/{name}.py"])
+        runpy.run_module(f"experiments.{name}", run_name="__main__")
+        (page,) = shown
+        return page
+
+    yield of
+    for flag in set(flags.FLAGS) - before:
+        delattr(flags.FLAGS, flag)
+
+
+def is_package(name):
+    return (ROOT / "experiments" / name).is_dir()
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_a_page_has_an_example_and_every_flag_once_in_a_group(name, define):
+    before = set(flags.FLAGS)
+    page = define(name)
+    ours = set(flags.FLAGS) - before
+    assert ours == {flag.name for flag in common.ours()}
+    described, *groups = page.split("\n\nExample")
+    assert described.startswith(EXPERIMENTS[name][:40]) and len(described) > 150
+    assert f"python -m experiments.{name}" in groups[0]
+    for flag in ours:
+        assert helps.group_of(flags.FLAGS[flag]) in helps.GROUPS
+        heads = [line for line in page.splitlines() if line.startswith((f"  --{flag}", f"  --[no]{flag}"))]
+        (head,) = [line for line in heads if line.split()[0].removeprefix("--[no]").strip("-").split("=")[0] == flag]
+        default = flags.FLAGS[flag].default
+        assert ("(default " in head) == (default is not None), head
+    assert "repeat this option" not in page and "|" not in page.replace("‖", "")
+
+
+def test_a_page_tells_defaults_limits_and_choices_and_fits_the_width(define, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    page = define("gmm")
+    assert "  --k=N  (default 4)\n      K, the size of the groups that an annotator chooses\n" in page
+    assert "at least 2" in page and "  --lam=A,B,...  (default inf,1)" in page
+    assert "what the annotators like; one of distance," in page
+    assert page.index("What is played") < page.index("The loop") < page.index("Where results go") < page.index("--out=")
+    assert max(len(line) for line in page.splitlines() if not line.startswith(" ")) <= 60
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ("--gama=3", "error: unknown flag --gama: did you mean --gamma? --help lists them"),
+        ("--generation=3", "error: unknown flag --generation: did you mean --generations? --help lists them"),
+        ("--xyzzy", "error: unknown flag --xyzzy; --help lists them"),
+    ],
+)
+def test_an_unknown_flag_brings_the_nearest(define, wrong, said):
+    define("gmm")
+    with pytest.raises(SystemExit) as ended:
+        helps.parsed(["gmm", wrong], "", common.ours())
+    assert ended.value.code == said
+
+
+def test_a_wrong_value_is_told_in_a_line(define):
+    define("gmm")
+    with pytest.raises(SystemExit) as ended:
+        helps.parsed(["gmm", "--k=1"], "", common.ours())
+    assert str(ended.value.code).startswith("error: flag --k=1:") and "\n" not in str(ended.value.code)
+
+
+@pytest.mark.parametrize("asked", ["--help", "-help", "--helpshort", "-h"])
+def test_a_wish_for_help_is_no_failure(define, asked, capsys):
+    define("gmm")
+    with pytest.raises(SystemExit) as ended:
+        helps.parsed(["gmm", "--k=1", asked], "What it plays.\n\npython -m experiments.gmm\n", common.ours())
+    assert ended.value.code == 0 and capsys.readouterr().out.startswith("What it plays.\n")
+
+
+def test_a_group_that_is_none_is_refused():
+    with pytest.raises(ValueError, match="'Odds'"), helps.group("Odds"):
+        pass
+
+
+def test_the_list_has_every_experiment_in_a_line_and_imports_no_jax(capsys):
+    listed.main([])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[2:]] == sorted(EXPERIMENTS) and "gmm" in EXPERIMENTS
+    assert all(len(line) <= 140 and EXPERIMENTS[line.split()[0]] in line for line in lines[2:])
+    run = "import sys, runpy; sys.argv = ['x']; runpy.run_module('experiments', run_name='__main__')"
+    script = f"{run}; print('jax' in sys.modules)"
+    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT).stdout
+    assert said.splitlines() == [*lines, "False"]
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("gmn", "did you mean python -m experiments.gmm?"),
+        ("gmm", "a module of its own: python -m experiments.gmm"),
+        ("xyzzy", "no experiment is called xyzzy; python -m experiments lists them"),
+    ],
+)
+def test_a_word_that_is_no_experiment_brings_the_nearest(word, said):
+    with pytest.raises(SystemExit) as ended:
+        listed.main([word])
+    assert said in str(ended.value.code)
