@@ -16,7 +16,7 @@ from curated_retraining.models.flow_matching import flow_matching
 from curated_retraining.models.gmm import gaussian, gmm
 from curated_retraining.models.kde import kde
 from curated_retraining.models.trained import trained
-from curated_retraining.models.wrappers import batched, from_scratch, standardised
+from curated_retraining.models.wrappers import batched, from_scratch, placement, sharded, standardised
 from curated_retraining.rewards import (
     class_probability,
     combine,
@@ -36,7 +36,7 @@ __all__ = [
     "combine", "confidence", "crowd", "crowd_tilt", "data", "ddpm", "distance", "draw", "everything", "export",
     "finite", "flipped", "flow", "flow_matching", "forecast", "fresh", "from_scratch", "gaussian", "gmm",
     "interacting", "inverse_propensity", "k_way", "kde", "lift", "log_density", "luce", "metrics", "moons",
-    "negate", "pairwise", "preferences", "quota", "replace", "retraining", "rewards", "ring", "rounds", "run",
-    "scale", "self_judged", "stack", "standardised", "start", "start_interacting", "sweep", "theory",
-    "threshold", "tilt", "top_fraction", "trained", "uniform", "union", "with_real",
+    "negate", "pairwise", "placement", "preferences", "quota", "replace", "retraining", "rewards", "ring",
+    "rounds", "run", "scale", "self_judged", "sharded", "stack", "standardised", "start", "start_interacting",
+    "sweep", "theory", "threshold", "tilt", "top_fraction", "trained", "uniform", "union", "with_real",
 ]  # fmt: skip

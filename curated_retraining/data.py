@@ -5,9 +5,12 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import PartitionSpec
 from jax.typing import ArrayLike
 
-from curated_retraining.types import Array, Dataset, PRNGKey, require
+from curated_retraining.types import Array, Dataset, PRNGKey, State, require
+
+BATCH = "batch"  # the axis of a mesh over which rows are split
 
 
 def uniform(x: Array) -> Dataset:
@@ -41,6 +44,26 @@ def draw_index(key: PRNGKey, sums: Array, num: int) -> Array:
     """
     position = jax.random.uniform(key, (num,), sums.dtype) * sums[-1]
     return jnp.searchsorted(sums, position, side="right")
+
+
+def spread(x: State) -> State:
+    """The rows of arrays `[n, ...]` split over the axis `batch` of the mesh of devices in whose context this is traced.
+
+    What a fit draws and what a model samples: see `models.wrappers.sharded`. Without such a mesh they stay as they are.
+
+    Raises:
+        ValueError: where the rows do not split.
+    """
+    mesh = jax.sharding.get_abstract_mesh()
+    if BATCH not in mesh.axis_names:
+        return x
+    num, devices = jax.tree.leaves(x)[0].shape[0], mesh.shape[BATCH]
+    if num % devices:
+        raise ValueError(
+            f"{num} rows do not split over {devices} devices: take a batch size, and a pool or a size of its batches, "
+            f"that are multiples of {devices}"
+        )
+    return jax.lax.with_sharding_constraint(x, PartitionSpec(BATCH))
 
 
 def ring_means(modes: int = 8, radius: float = 2.0) -> Array:

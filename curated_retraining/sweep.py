@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 from jax.tree_util import Partial
 from tqdm import tqdm
 
@@ -41,6 +42,7 @@ def sweep(
     settings: Mapping[str, Any] | None = None,
     every: int = 1,
     keep: int | None = None,
+    mesh: Mesh | None = None,
 ) -> Sweep:
     """Plays the loops of `make` at every combination of the values of `axes` with every seed.
 
@@ -59,9 +61,12 @@ def sweep(
             combination of static values, and all numbers in one `metrics.csv`; the same call again goes on where it
             was, with the batch it began with.
         settings: what else the results depend on; a folder with others is refused.
+        mesh: devices that share the cells of a program; a folder may go on with another mesh or none. With batch 1 the
+            numbers are those of one device to the bit. Over several processes `batch` must be given.
 
     Raises:
-        ValueError: where an axis has no values or has a reserved name, a static one is not among them, or batch < 1.
+        ValueError: where an axis has no values or has a reserved name, a static one is not among them, batch < 1 or
+            None in several processes, or the cells of a program do not split over the devices.
         RunError: see `driver.drive`.
     """
     axes = {name: list(values) for name, values in axes.items()} | {"seed": [int(seed) for seed in seeds]}
@@ -72,17 +77,19 @@ def sweep(
     fixed = grids.grid({name: axes[name] for name in static}, [0])
     builders = [_fixed(make, {name: cell[name] for name in static}) for cell in fixed]
     batch = batch or (kept and _recorded(kept)) or fastest(builders[0], cells)
+    sharding = None if mesh is None else grids.over(mesh)
 
     histories = []
     for builder, cell in zip(builders, fixed, strict=True):
-        begin, advance = grids.programs(builder, cells, batch)
+        begin, advance = grids.programs(builder, cells, batch, mesh)
         if kept is None:
-            rows = [row for _, _, row in driver.advanced(begin, advance, cells=cells, generations=generations)]
+            played = driver.advanced(begin, advance, cells=cells, generations=generations, sharding=sharding)
+            rows = [row for _, _, row in played]
             histories.append({name: np.concatenate([row[name] for row in rows]) for name in rows[0]})
         else:
             own = kept / ",".join(f"{name}={cell[name]}" for name in static)
             told = {"axes": data, "seeds": axes["seed"], "batch": batch} | dict(settings or {})
-            options = {"cells": cells, "generations": generations, "every": every, "keep": keep}
+            options = {"cells": cells, "generations": generations, "every": every, "keep": keep, "sharding": sharding}
             histories.append(driver.drive(own, told, begin, advance, **options))
     if kept is not None and static:
         rows = [{name: {**one, **other}[name] for name in axes} for one in fixed for other in cells]
@@ -103,6 +110,8 @@ def _check(axes: Mapping[str, Sequence[Any]], static: Sequence[str], batch: int 
         raise ValueError(f"static={unknown} are no axes: take some of {sorted(set(axes) - {'seed'})}")
     if batch is not None and batch < 1:
         raise ValueError(f"batch={batch} is no number of cells: take 1 or more, or None to have it measured")
+    if batch is None and jax.process_count() > 1:
+        raise ValueError("batch=None would be measured by each process for itself: give the same number to all")
 
 
 def _fixed(make: Callable[..., Loop], values: Mapping[str, Any]) -> Partial:

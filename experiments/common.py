@@ -12,7 +12,7 @@ import numpy as np
 from absl import app, flags
 
 from curated_retraining.driver import RunError
-from experiments import helps
+from experiments import devices, helps
 from experiments.helps import group
 
 SEEDS = 2**30  # the largest seed, and how many: their sum is an int32
@@ -76,7 +76,7 @@ def number(name: str, default: float | None, what: str) -> None:
 
 def settings() -> dict:
     """The flags that the results depend on: all of ours but where, how often and how much to save."""
-    elsewhere = ("out", "every", "keep", "compilation_cache")
+    elsewhere = ("out", "every", "keep", "compilation_cache", *devices.FLAGS)
     return {flag.name: flag.value for flag in ours() if flag.name not in elsewhere}
 
 
@@ -98,6 +98,7 @@ def launch(main: Callable[..., None], *, arguments: str = "") -> None:
         if not arguments:
             jax.config.update("jax_compilation_cache_dir", flags.FLAGS.compilation_cache or None)
         try:
+            devices.join()
             main(*argv[1:])
         except (RunError, app.UsageError) as error:
             sys.exit(f"error: {error}")

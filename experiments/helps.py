@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from absl import flags
 
-PLAYED, READ, FOUND, LOOP, MAPS, TOY, RING, SIZES, RESULTS = GROUPS = (
+PLAYED, READ, FOUND, LOOP, MAPS, TOY, RING, SIZES, RESULTS, DEVICES = GROUPS = (
     "What is played",
     "What is read",
     "What is estimated",
@@ -19,6 +19,7 @@ PLAYED, READ, FOUND, LOOP, MAPS, TOY, RING, SIZES, RESULTS = GROUPS = (
     "The ring",
     "Sizes and repetitions",
     "Where results go",
+    "Devices and hosts",
 )
 ASKS = {f"{dashes}{word}" for dashes in ("-", "--") for word in ("help", "helpshort", "h", "?")}
 GENERATION = (

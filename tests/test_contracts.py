@@ -344,6 +344,6 @@ def test_lam_vmaps_and_is_the_ratio_of_curated_to_real_weight(name):
 
 
 def test_every_public_model_choice_curator_and_mixing_has_its_row():
-    assert named("models", cr.Model) == MODELS.keys()
+    assert named("models", cr.Model) - {"sharded"} == MODELS.keys()  # its own tests need several devices
     assert named("curation", Choice, Curator) - {"luce"} == CURATORS.keys()  # the row of `k_way` is of both
     assert named("mixing", cr.Mixing) - {"accumulate_moments"} == MIXINGS.keys()  # which takes vectors alone

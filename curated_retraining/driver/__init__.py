@@ -2,8 +2,21 @@
 
 from curated_retraining.driver.checkpoints import newest
 from curated_retraining.driver.drive import drive
-from curated_retraining.driver.folders import RunError, claimed, write
+from curated_retraining.driver.folders import claimed, write
 from curated_retraining.driver.generations import Cells, History, advanced
+from curated_retraining.driver.processes import RunError, by_first, first
 from curated_retraining.driver.tables import table
 
-__all__ = ["Cells", "History", "RunError", "advanced", "claimed", "drive", "newest", "table", "write"]
+__all__ = [
+    "Cells",
+    "History",
+    "RunError",
+    "advanced",
+    "by_first",
+    "claimed",
+    "drive",
+    "first",
+    "newest",
+    "table",
+    "write",
+]

@@ -1,12 +1,13 @@
 """Checkpoints: the state after a generation, with a digest of it and of the history up to it."""
 
 import contextlib
+import functools
 import hashlib
 import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -15,9 +16,9 @@ from jax.tree_util import Partial
 from tqdm import tqdm
 
 from curated_retraining.driver import histories
-from curated_retraining.driver.folders import RunError
-from curated_retraining.driver.generations import History
+from curated_retraining.driver.generations import History, placed
 from curated_retraining.driver.histories import Place
+from curated_retraining.driver.processes import RunError, by_first, largest, together, whole
 from curated_retraining.types import State
 
 HISTORY = "history.bin"
@@ -31,15 +32,17 @@ class Kept(NamedTuple):
     place: Place  # where the history on disk goes on
 
 
-def newest(folder: str | os.PathLike, begin: Partial) -> State:
+def newest(folder: str | os.PathLike, begin: Partial, sharding: Any = None) -> State:
     """The state in the newest intact checkpoint of a run in `folder` that began with `begin`.
+
+    It lies on devices as `sharding` says (see `drive`), by default on one.
 
     Raises:
         RunError: where there is none.
     """
     folder = Path(folder).absolute()
     with opened(folder / "checkpoints") as manager:
-        found = restored(manager, folder / HISTORY, jax.eval_shape(begin))
+        found = restored(manager, folder / HISTORY, jax.eval_shape(begin), sharding)
     if found is None:
         raise RunError(f"{folder} holds no checkpoint: run it first")
     return found.state
@@ -67,10 +70,15 @@ def save(manager: ocp.CheckpointManager, generation: int, state: State, history:
     Raises:
         RunError: where there is no room or no permission.
     """
+    on_host = jax.tree.map(whole, state)  # of arrays on devices, Orbax's storage leaks 20 kB a save
     items = ocp.args.Composite(
-        state=ocp.args.StandardSave(state),
-        digest=ocp.args.JsonSave({"state": _digest(state), "history": history.sha256}),
+        state=ocp.args.StandardSave(on_host),
+        digest=ocp.args.JsonSave({"state": _digest(on_host), "history": history.sha256}),
     )
+    together(lambda: _save(manager, generation, items))
+
+
+def _save(manager: ocp.CheckpointManager, generation: int, items: ocp.args.Composite) -> None:
     try:
         manager.save(generation, args=items)
     except Exception as error:  # Orbax and its storage raise many kinds for a disk that takes no more
@@ -81,7 +89,7 @@ def save(manager: ocp.CheckpointManager, generation: int, state: State, history:
         ) from error
 
 
-def restored(manager: ocp.CheckpointManager, history: Path, like: State) -> Kept | None:
+def restored(manager: ocp.CheckpointManager, history: Path, like: State, sharding: Any = None) -> Kept | None:
     """What the newest intact checkpoint and the file `history` hold; None where there is no checkpoint yet.
 
     Newer ones that are damaged, or whose history is, are put aside, and the user is told.
@@ -89,6 +97,8 @@ def restored(manager: ocp.CheckpointManager, history: Path, like: State) -> Kept
     Raises:
         RunError: where all are damaged, which stay where they are.
     """
+    here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    like = placed(like, here if sharding is None else sharding)
     records = list(histories.read(history))
     damaged: dict[int, str] = {}
     for generation in sorted(manager.all_steps(), reverse=True):
@@ -112,26 +122,29 @@ def restored(manager: ocp.CheckpointManager, history: Path, like: State) -> Kept
 
 def _intact(manager: ocp.CheckpointManager, generation: int, like: State) -> tuple[State, str] | None:
     """The state and the digest of the history up to it."""
-    here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-    like = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=here), like)
     items = ocp.args.Composite(state=ocp.args.StandardRestore(like), digest=ocp.args.JsonRestore())
-    try:
-        found = manager.restore(generation, args=items)
-        told = found["digest"]
-        return (found["state"], told["history"]) if told["state"] == _digest(found["state"]) else None
-    except Exception:  # Orbax and its storage raise many kinds for a damaged folder
+    found, told = None, {}
+    with contextlib.suppress(Exception):  # Orbax and its storage raise many kinds for a damaged folder
+        read = manager.restore(generation, args=items)
+        found, told = read["state"], {name: str(read["digest"][name]) for name in ("state", "history")}
+    if largest(found is None):  # in one process, perhaps
         return None
+    return (found, told["history"]) if told["state"] == _digest(found) else None
 
 
 def _put_aside(manager: ocp.CheckpointManager, damaged: dict[int, str], intact: int) -> None:
     aside = Path(manager.directory).parent / "damaged"
-    for generation, what in damaged.items():
+
+    def put(generation: int, what: str) -> None:
         aside.mkdir(exist_ok=True)
         place = aside / f"{generation}-{len(list(aside.iterdir()))}"
         os.rename(Path(manager.directory) / str(generation), place)
         tqdm.write(
             f"the checkpoint of generation {generation} {what}: it is now {place}, and generation {intact} is used"
         )
+
+    for each in damaged.items():
+        by_first(functools.partial(put, *each))
     if damaged:
         manager.reload()
 
@@ -139,7 +152,7 @@ def _put_aside(manager: ocp.CheckpointManager, damaged: dict[int, str], intact: 
 def _digest(state: State) -> str:
     digest = hashlib.sha256()
     for path, leaf in jax.tree_util.tree_leaves_with_path(jax.tree.leaves(state)):
-        leaf = np.asarray(leaf)
+        leaf = whole(leaf)
         digest.update(f"{path}{leaf.dtype}{leaf.shape}".encode())
         digest.update(np.ascontiguousarray(leaf).tobytes())
     return digest.hexdigest()

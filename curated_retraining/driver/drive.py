@@ -2,7 +2,8 @@
 
 import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ from jax.tree_util import Partial
 from tqdm import tqdm
 
 from curated_retraining.driver import checkpoints, histories, interrupts
-from curated_retraining.driver.folders import RunError, claimed, write
+from curated_retraining.driver.folders import claimed, write
 from curated_retraining.driver.generations import Cells, History, advanced
+from curated_retraining.driver.histories import Place
+from curated_retraining.driver.processes import RunError, first, several, together
 from curated_retraining.driver.tables import table
 
 BEHIND = 1.05  # how much longer the history may have become before `metrics.csv` is written anew
@@ -30,6 +33,7 @@ def drive(
     every: int = 1,
     keep: int | None = None,
     unit: str = "generation",
+    sharding: Any = None,
 ) -> History:
     """Runs `generations` retrainings of all cells and returns their history, `[generations + 1, cells, ...]` a metric.
 
@@ -49,11 +53,19 @@ def drive(
         every: generations between two checkpoints.
         keep: how many of the newest checkpoints stay; all by default.
         unit: what the progress bar calls a generation.
+        sharding: how the state lies on several devices: a `jax.sharding.Sharding` of all its arrays, or a tree of them;
+            by default it lies on one device. A run may go on with another: its checkpoints are of whole arrays.
+
+    Several processes (`jax.distributed`) that share their files call this alike, and each gets the history. The first
+    writes it, all save what they hold of the state, and a `RunError` or a signal in one stops all.
 
     Raises:
+        ValueError: where there are several processes and no `sharding`.
         RunError: where the folder is not writable, in use, another run's or taken away, no checkpoint in it is intact,
             a metric or a part of the state is not finite, or a signal stops the run. What was there stays as it was.
     """
+    if sharding is None and several():
+        raise ValueError("several processes share a state: give `sharding`, over a mesh of all their devices")
     folder = Path(folder).absolute()
     with (
         claimed(folder, settings) as require_ours,
@@ -61,14 +73,14 @@ def drive(
         checkpoints.opened(folder / "checkpoints", keep) as manager,
     ):
         path = folder / checkpoints.HISTORY
-        kept = checkpoints.restored(manager, path, jax.eval_shape(begin))
+        kept = checkpoints.restored(manager, path, jax.eval_shape(begin), sharding)
         last, rows, place = kept or (None, [], histories.START)
         if len(rows) > generations:
             tqdm.write(f"{folder} is complete: {generations} {unit}s")
             history = _joined(rows)
             write(folder / "metrics.csv", table(history, cells))
             return history
-        options = {"cells": cells, "generations": generations, "unit": unit}
+        options = {"cells": cells, "generations": generations, "unit": unit, "sharding": sharding}
         saved, shown = len(rows), 0
         try:
             for generation, state, row in advanced(begin, advance, state=last, done=saved, **options):
@@ -77,7 +89,7 @@ def drive(
                 final = generation == generations or signal
                 if (generation + 1) % every == 0 or final:
                     require_ours()
-                    place = histories.append(path, place, rows[saved:])
+                    place = together(partial(_appended, path, place, rows[saved:]))
                     checkpoints.save(manager, generation, state, place)
                     saved = len(rows)
                     if final or saved >= BEHIND * shown:
@@ -94,6 +106,11 @@ def drive(
                     write(folder / "metrics.csv", table(_joined(rows[:saved]), cells))
             raise
         return _joined(rows)
+
+
+def _appended(path: Path, place: Place, rows: Sequence[History]) -> Place:
+    """Where the history ends; other processes than the first write nothing and need not know."""
+    return histories.append(path, place, rows) if first() else place
 
 
 def _joined(rows: list[History]) -> History:

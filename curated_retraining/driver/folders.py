@@ -14,20 +14,35 @@ from typing import Any
 
 import jax
 
-
-class RunError(Exception):
-    """A run that cannot start or go on: one line with the cause and the remedy."""
+from curated_retraining.driver.processes import RunError, by_first, first, together
 
 
 @contextlib.contextmanager
 def claimed(folder: Path, settings: Mapping[str, Any]) -> Iterator[Callable[[], None]]:
     """Holds the folder for this process and these settings, which `config.json` in it names.
 
-    What it yields raises `RunError` where the folder has been taken away since.
+    What it yields raises `RunError` where the folder has been taken away since. Of several processes, which share their
+    files, the first holds it for all.
 
     Raises:
         RunError: where the folder is not writable, in use or another run's.
     """
+    with contextlib.ExitStack() as stack:
+        require_ours = together(lambda: stack.enter_context(_held(folder, settings)) if first() else _nothing)
+        yield lambda: by_first(require_ours)
+
+
+def write(path: Path, text: str) -> None:
+    """Writes the whole file or none of it, also where the process is killed; of several processes the first does.
+
+    Raises:
+        RunError: where there is no room or no permission.
+    """
+    by_first(functools.partial(_write, path, text))
+
+
+@contextlib.contextmanager
+def _held(folder: Path, settings: Mapping[str, Any]) -> Iterator[Callable[[], None]]:
     with _lock_file(folder) as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -39,16 +54,15 @@ def claimed(folder: Path, settings: Mapping[str, Any]) -> Iterator[Callable[[], 
             _require_same(path, given)
         else:
             config = {"flags": given, "versions": _versions(), "device": jax.devices()[0].device_kind}
-            write(path, json.dumps(config, indent=2) + "\n")
+            _write(path, json.dumps(config, indent=2) + "\n")
         yield functools.partial(_require_ours, folder, lock)
 
 
-def write(path: Path, text: str) -> None:
-    """Writes the whole file or none of it, also where the process is killed.
+def _nothing() -> None:
+    pass
 
-    Raises:
-        RunError: where there is no room or no permission.
-    """
+
+def _write(path: Path, text: str) -> None:
     partial = path.with_name(f".{path.name}.partial")
     try:
         partial.write_text(text)

@@ -11,7 +11,7 @@ import numpy as np
 from jax.tree_util import Partial
 from tqdm import tqdm
 
-from curated_retraining.driver.folders import RunError
+from curated_retraining.driver.processes import RunError, first, largest, whole
 from curated_retraining.types import Array, State
 
 History = dict[str, np.ndarray]  # [generations, cells, ...]
@@ -27,6 +27,7 @@ def advanced(
     state: State | None = None,
     done: int = 0,
     unit: str = "generation",
+    sharding: Any = None,
 ) -> Iterator[tuple[int, State, History]]:
     """Each generation from `done` to `generations`: its index, the state after it, and its report `[1, cells, ...]`.
 
@@ -37,15 +38,17 @@ def advanced(
             anything: those that count are seen in the next fit.
     """
     with ThreadPoolExecutor(1) as beside:  # compiles what comes next while generation 0 compiles and runs
-        compiling = beside.submit(compiled, advance, jax.eval_shape(begin))
+        like = placed(jax.eval_shape(begin), sharding)
+        compiling = beside.submit(compiled, advance, like, out=sharding and (sharding, None))
         if state is None:
-            state = _run_once(begin)
+            state = _run_once(begin, sharding)
             _require_finite_state(state, "before generation 0", cells)
         program = compiling.result()
-    for generation in tqdm(range(done, generations + 1), initial=done, total=generations + 1, unit=unit):
+    options = {"initial": done, "total": generations + 1, "unit": unit, "disable": not first()}
+    for generation in tqdm(range(done, generations + 1), **options):
         state, report = program(advance, state)
         row = {
-            name: np.array(value)[None] for name, value in report.items()
+            name: np.array(whole(value))[None] for name, value in report.items()
         }  # copies: a view holds the device's buffer
         for name, values in row.items():
             _require_finite(name, values[0], f"in generation {generation}", cells)
@@ -53,18 +56,32 @@ def advanced(
         yield generation, state, row
 
 
-def compiled(function: Partial, *args: Any) -> Callable:
-    """The program of `function`, to be called with it and its arguments; says how long that took and what it holds."""
+def placed(like: State, sharding: Any) -> State:
+    """Shapes of arrays that lie on devices as `sharding` says, one for all of them or a tree of them."""
+    if sharding is None:
+        return like
+    return jax.tree.map(
+        lambda leaf, each: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=each),
+        like,
+        jax.tree.broadcast(sharding, like),
+    )
+
+
+def compiled(function: Partial, *args: Any, out: Any = None) -> Callable:
+    """The program of `function`, to be called with it and its arguments; says how long that took and what it holds.
+
+    `out` is the sharding of its results, where that is not left to the program.
+    """
     began = time.perf_counter()
-    program = jax.jit(lambda function, *args: function(*args)).lower(function, *args).compile()
+    program = jax.jit(lambda function, *args: function(*args), out_shardings=out).lower(function, *args).compile()
     memory = program.memory_analysis()
     held = f"; it works in {memory.temp_size_in_bytes / 2**20:.0f} MiB" if memory else ""
     tqdm.write(f"compiled {function.func.__name__} in {time.perf_counter() - began:.1f} s{held}")
     return program
 
 
-def _run_once(function: Partial) -> State:
-    program = compiled(function)
+def _run_once(function: Partial, sharding: Any) -> State:
+    program = compiled(function, out=sharding)
     began = time.perf_counter()
     result = jax.block_until_ready(program(function))
     tqdm.write(f"ran {function.func.__name__} in {time.perf_counter() - began:.1f} s")
@@ -82,9 +99,9 @@ def _require_finite(name: str, values: np.ndarray, when: str, cells: Cells) -> N
 def _require_finite_state(state: State, when: str, cells: Cells) -> None:
     """The same of the parts of a state, by a program of its own: that of a generation keeps its bits."""
     leaves = [(path, leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(state) if _is_looked_at(path, leaf)]
-    for (path, leaf), finite in zip(leaves, np.asarray(_all_finite([leaf for _, leaf in leaves])), strict=True):
-        if not finite:
-            values, told = np.asarray(leaf), cells
+    for (path, leaf), spoilt in zip(leaves, largest(_spoilt([leaf for _, leaf in leaves])), strict=True):
+        if spoilt:
+            values, told = whole(leaf), cells
             if values.shape[:1] != (len(cells),):
                 values, told = values[None], [{}]  # of no cell of its own
             _require_finite("the state's " + jax.tree_util.keystr(path).lstrip("."), values, when, told)
@@ -93,6 +110,14 @@ def _require_finite_state(state: State, when: str, cells: Cells) -> None:
 def _is_looked_at(path: tuple[Any, ...], leaf: Any) -> bool:
     remembered = any(getattr(key, "name", None) == "memory" for key in path)
     return jnp.issubdtype(leaf.dtype, jnp.inexact) and not remembered
+
+
+def _spoilt(leaves: list[Array]) -> np.ndarray:
+    """Which of the arrays have numbers that are not finite, on this process's devices: each looks at what it holds."""
+    if not leaves:
+        return np.zeros(0, bool)
+    shards = zip(*([shard.data for shard in leaf.addressable_shards] for leaf in leaves), strict=True)
+    return ~np.all([np.asarray(_all_finite(list(held))) for held in shards], axis=0)
 
 
 @jax.jit

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from curated_retraining.driver.folders import RunError
 from curated_retraining.driver.generations import History
+from curated_retraining.driver.processes import RunError
 
 
 class Place(NamedTuple):

@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterator
 
 from tqdm import tqdm
 
+from curated_retraining.driver.processes import largest
+
 
 @contextlib.contextmanager
 def held() -> Iterator[Callable[[], signal.Signals | None]]:
-    """Holds back the first SIGINT or SIGTERM; what it yields says which has come, if one has.
+    """Holds back the first SIGINT or SIGTERM; what it yields says which has come, if one has, to any of the processes.
 
     A second one acts at once, as it would have without this. Only the main thread of a process can hold signals: in
     another nothing is held back.
@@ -28,7 +30,12 @@ def held() -> Iterator[Callable[[], signal.Signals | None]]:
     if threading.current_thread() is threading.main_thread():
         before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield lambda: came[0] if came else None
+        yield lambda: _in_any(came)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _in_any(came: list[signal.Signals]) -> signal.Signals | None:
+    number = int(largest(came[0] if came else 0))
+    return signal.Signals(number) if number else None

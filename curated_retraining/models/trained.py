@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from curated_retraining.data import cumulative, draw_index
+from curated_retraining.data import cumulative, draw_index, spread
 from curated_retraining.types import Array, Dataset, PRNGKey, State
 
 MOST_AHEAD, ROOM = 64, 2**23  # steps that are prepared at once, and the bytes that they may take
@@ -77,7 +77,7 @@ def trained(
 
         def drawn(batch_key, prepare_key):
             rows = draw_index(batch_key, sums, batch_size)
-            batch = jax.tree.map(lambda leaf: leaf[rows], data.x)
+            batch = spread(jax.tree.map(lambda leaf: leaf[rows], data.x))
             return batch if prepare is None else prepare(prepare_key, batch)
 
         def step(state, inputs):

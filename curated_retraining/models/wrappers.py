@@ -4,9 +4,10 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jax.tree_util import Partial
 
-from curated_retraining.data import draw
+from curated_retraining.data import BATCH, draw, spread
 from curated_retraining.types import Array, Dataset, Model, PRNGKey, State, Static, lift, lift_all
 
 
@@ -36,6 +37,48 @@ def standardised(model: Model) -> Model:
         sample=Partial(_sample_standardised, model.sample),
         log_prob=model.log_prob and Partial(_log_prob_standardised, model.log_prob),
     )
+
+
+def sharded(model: Model, mesh: Mesh, parameters: str | None = None) -> Model:
+    """Splits the batches of a fit and the samples over the axis `batch` of a mesh: each device works on its rows.
+
+    Training points are whole on each device, so that it draws its rows by itself; devices exchange gradients, once a
+    step. The numbers are those of one device but for the rounding of their sums. Batch sizes and pools are multiples of
+    the devices along `batch`. Wrap the model before `batched`, which then splits each of its batches.
+
+    Args:
+        mesh: of JAX's automatic axes, `jax.make_mesh((8,), ("batch",), axis_types=(AxisType.Auto,))`.
+        parameters: the axis of the mesh over which the arrays of a state are split, see `placement`; `"batch"` too.
+            By default they are whole on each device.
+    """
+    for axis in [BATCH] if parameters is None else [BATCH, parameters]:
+        if axis not in mesh.axis_names:
+            raise ValueError(f"the mesh has no axis {axis!r} but {mesh.axis_names}: name one of its axes so")
+    model, how = lift_all(model), Static((mesh, parameters))
+    return Model(
+        init=Partial(_init_sharded, model.init, how),
+        fit=Partial(_fit_sharded, model.fit, how),
+        sample=Partial(_sample_sharded, model.sample, how),
+        log_prob=model.log_prob and Partial(_log_prob_sharded, model.log_prob, how),
+    )
+
+
+def placement(state: State, mesh: Mesh, parameters: str | None = None) -> State:
+    """The `NamedSharding` of each array of a state (or of its shapes): what `sharded` keeps to and `drive` takes.
+
+    Each array is split over the axis `parameters` along the last of its largest axes that the devices divide; it is
+    whole on each device where there is none, or without `parameters`.
+    """
+
+    def of(leaf):
+        devices = 1 if parameters is None else mesh.shape[parameters]
+        fits = [(size, axis) for axis, size in enumerate(leaf.shape) if size % devices == 0]
+        spec = [None] * leaf.ndim
+        if devices > 1 and fits:
+            spec[max(fits)[1]] = parameters
+        return NamedSharding(mesh, PartitionSpec(*spec))
+
+    return jax.tree.map(of, state)
 
 
 class Standardised(NamedTuple):
@@ -70,6 +113,33 @@ def _log_prob_by_batch(log_prob, size: Static, state: State, x: Array) -> Array:
     each = jax.lax.map(lambda part: log_prob(state, part), x[:whole].reshape(-1, size.value, *x.shape[1:]))
     rest = [log_prob(state, x[whole:])] if whole < x.shape[0] else []
     return jnp.concatenate([each.reshape(-1), *rest])
+
+
+def _init_sharded(init, how: Static, key: PRNGKey, x: Array) -> State:
+    return _placed(init(key, x), how)
+
+
+def _fit_sharded(fit, how: Static, key: PRNGKey, state: State, data: Dataset) -> State:
+    mesh, _ = how.value
+    data = jax.lax.with_sharding_constraint(data, NamedSharding(mesh, PartitionSpec()))
+    with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
+        return _placed(fit(key, _placed(state, how), data), how)
+
+
+def _sample_sharded(sample, how: Static, key: PRNGKey, state: State, num: int) -> Array:
+    mesh, _ = how.value
+    with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
+        return spread(sample(key, _placed(state, how), num))
+
+
+def _log_prob_sharded(log_prob, how: Static, state: State, x: Array) -> Array:
+    mesh, _ = how.value
+    with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
+        return spread(log_prob(_placed(state, how), spread(x)))
+
+
+def _placed(state: State, how: Static) -> State:
+    return jax.lax.with_sharding_constraint(state, placement(state, *how.value))
 
 
 def _init_standardised(init, key, x):

@@ -4,12 +4,20 @@ import jax
 import jax.numpy as jnp
 
 import curated_retraining as cr
+from curated_retraining import grids
 from curated_retraining.types import Array, Dataset, LoopState, Metrics, Model, PRNGKey, Reward, Static
 from experiments.plane.target import Target
 
+ONE = Static(None)  # device
 
-def generation_zero(target: Static, sizes: Static, model: Model, grid: tuple[Array, Array]) -> LoopState:
-    """Each seed's model of its own real data, shared by all λ: `[lams × seeds, ...]`."""
+
+def generation_zero(
+    target: Static, sizes: Static, model: Model, grid: tuple[Array, Array], mesh: Static = ONE
+) -> LoopState:
+    """Each seed's model of its own real data, the same for all λ: `[lams × seeds, ...]`.
+
+    One device fits it once a seed, several fit it once a cell, each its own.
+    """
     num_real, pool_size, k = sizes.value
     lams, seeds = grid
 
@@ -18,7 +26,9 @@ def generation_zero(target: Static, sizes: Static, model: Model, grid: tuple[Arr
         real = real_data(target.value, seed, num_real)
         return cr.start(start_key, model, cr.with_real(jnp.inf), real, slot=pool_size // k)
 
-    return jax.tree.map(lambda leaf: jnp.concatenate([leaf] * len(lams)), jax.lax.map(of, seeds))
+    if mesh.value is not None:
+        return grids.mapped(of, jnp.tile(seeds, len(lams)), mesh=mesh.value)
+    return jax.tree.map(lambda leaf: jnp.concatenate([leaf] * len(lams)), grids.mapped(of, seeds))
 
 
 def real_data(target: Target, seed: Array, num: int) -> Dataset:
@@ -33,6 +43,7 @@ def generation(
     observe: Metrics,
     temperature: float,
     grid: tuple[Array, Array],
+    mesh: Static,
     state: LoopState,
 ) -> tuple[LoopState, dict[str, Array]]:
     """One retraining of every cell, `[lams × seeds, ...]`; a seed has the same keys under every λ."""
@@ -42,7 +53,7 @@ def generation(
         lam, seed, state = cell
         return retrained(sizes, model, reward, observe, temperature, lam, seed, state)
 
-    return jax.lax.map(of, (jnp.repeat(lams, len(seeds)), jnp.tile(seeds, len(lams)), state))
+    return grids.mapped(of, (jnp.repeat(lams, len(seeds)), jnp.tile(seeds, len(lams)), state), mesh=mesh.value)
 
 
 def retrained(

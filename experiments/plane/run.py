@@ -10,10 +10,10 @@ import numpy as np
 from absl import app, flags
 from jax.tree_util import Partial
 
-from curated_retraining import metrics
+from curated_retraining import grids, metrics
 from curated_retraining.driver import History, drive
 from curated_retraining.types import Metrics, Model, Reward, Static, lift, lift_all
-from experiments import common, helps
+from experiments import common, devices, helps
 from experiments.loops import require_groups
 from experiments.plane import loops, models, population, report, rewards
 from experiments.plane.population import Population
@@ -26,6 +26,7 @@ MOST = 2**31 - 1  # points are counted by int32
 def define(name: str, *, generations: int, several: list[str] | None = None) -> None:
     """The flags of an experiment in the plane; `several` are the default models of one that plays them in turn."""
     common.define(name, generations=generations, rewards=list(rewards.GAMMA))
+    devices.define()
     with common.group(helps.PLAYED):
         if several is None:
             flags.DEFINE_enum("model", "ddpm", list(models.SIZES), "what is retrained")
@@ -71,6 +72,7 @@ def main(target: Target) -> None:
 def play(target: Target, model: str, out: Path, *, snapshot: int) -> Played:
     """Drives the loop of `model` by the other flags in the folder `out`; keeps `snapshot` points of each pool."""
     settings = _settings(target, model)
+    mesh = devices.mesh(len(FLAGS.lam) * FLAGS.seeds)
     lams = np.array([float(text) for text in FLAGS.lam])
     seeds = FLAGS.seed + np.arange(FLAGS.seeds)
     cells = [{"lam": lam, "seed": int(seed)} for lam in FLAGS.lam for seed in seeds]
@@ -93,12 +95,13 @@ def play(target: Target, model: str, out: Path, *, snapshot: int) -> Played:
     history = drive(
         out,
         settings,
-        Partial(loops.generation_zero, Static(target), sizes, lift_all(first), grid),
-        Partial(loops.generation, sizes, lift_all(later), lift(reward), observe, FLAGS.temperature, grid),
+        Partial(loops.generation_zero, Static(target), sizes, lift_all(first), grid, Static(mesh)),
+        Partial(loops.generation, sizes, lift_all(later), lift(reward), observe, FLAGS.temperature, grid, Static(mesh)),
         cells=cells,
         generations=FLAGS.generations,
         every=FLAGS.every,
         keep=FLAGS.keep,
+        sharding=None if mesh is None else grids.over(mesh),
     )
     return Played(history, reward, plane, settings)
 
