@@ -11,6 +11,7 @@ from mkdocs.structure.files import File, Files
 from nbclient import NotebookClient
 
 ROOT = Path(__file__).parent
+EVERY = re.compile(r"^::: (\S+)\.\*$", re.MULTILINE)  # `::: package.*` in a page of the reference
 FETCHES = re.compile(r"""<(?:script|link|img|iframe)\b[^>]*\b(?:src|href)=["'](?:https?:)?//[^>]*>""")
 
 
@@ -26,11 +27,27 @@ def on_files(files: Files, config) -> Files:
     return files
 
 
+def on_page_markdown(markdown: str, page, config, files) -> str:
+    """Names each public module of a package in the place of `::: package.*`."""
+    return EVERY.sub(lambda found: "\n\n".join(map(block, public_modules(found[1]))), markdown)
+
+
 def on_post_page(output: str, page, config) -> str:
     """Stops the build at a page that a reader without a network would not see whole."""
     if found := FETCHES.search(output):
         raise PluginError(f"{page.file.src_uri} fetches {found.group()}: keep a copy in docs/")
     return output
+
+
+def block(module: str) -> str:
+    """What mkdocstrings takes for a module."""
+    return f"::: {module}\n    options: {{heading_level: 2}}"
+
+
+def public_modules(package: str) -> list[str]:
+    """The modules of a package that define something public, in order."""
+    files = sorted((ROOT.parent / package.replace(".", "/")).glob("*.py"))
+    return [f"{package}.{file.stem}" for file in files if re.search(r"^(def|class) [a-zA-Z]", file.read_text(), re.M)]
 
 
 def executed(script: Path) -> nbformat.NotebookNode:

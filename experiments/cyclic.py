@@ -13,14 +13,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from absl import app, flags
+from absl import flags
 from jax.tree_util import Partial
 
 import curated_retraining as cr
 from curated_retraining import data, figures, grids, metrics, theory
-from curated_retraining.driver import drive
-from curated_retraining.types import Array, Model, PRNGKey, Static
-from experiments import common, helps, twins
+from curated_retraining.types import Array, Dataset, Model, PRNGKey, Static
+from experiments import common, helps, loops, twins
 
 FLAGS = flags.FLAGS
 NAMES = ("rock", "paper", "scissors")
@@ -57,28 +56,17 @@ def define() -> None:
 
 def main() -> None:
     """Plays each model, prints measured beside exact and draws the courses."""
-    if FLAGS.pool % FLAGS.k:
-        raise app.UsageError(f"--pool={FLAGS.pool} does not split into groups of --k={FLAGS.k}: take a multiple")
-    out, seeds = Path(FLAGS.out), FLAGS.seed + np.arange(FLAGS.seeds)
-    cells = grids.grid({"lam": [float(lam) for lam in FLAGS.lam]}, seeds)
+    loops.require_groups(FLAGS.pool)
+    out, lams = Path(FLAGS.out), [float(lam) for lam in FLAGS.lam]
+    cells = grids.grid({"lam": lams}, loops.seeds())
     shares = jnp.array([float(share) for share in FLAGS.shares])
-    course = exact(shares, FLAGS.strength, np.array([float(lam) for lam in FLAGS.lam]))
+    course = exact(shares, FLAGS.strength, np.array(lams))
     measured = {}
     for model in FLAGS.model:
         sizes = Static(Sizes(model, FLAGS.k, FLAGS.pool, FLAGS.real))
-        programs = grids.programs(Partial(make, sizes, shares, FLAGS.strength), cells)
-        settings = common.settings() | {"model": model}
-        history = drive(
-            out / model,
-            settings,
-            *programs,
-            cells=cells,
-            generations=FLAGS.generations,
-            every=FLAGS.every,
-            keep=FLAGS.keep,
-        )
+        play = Partial(make, sizes, shares, FLAGS.strength)
+        measured[model] = loops.driven(out / model, play, cells, model=model)["share"]
         twins.leave(out / model, {"share": course}, twins.over_seeds(cells))
-        measured[model] = common.by_row(history["share"], len(FLAGS.lam))
     for model, share in measured.items():
         print(table(model, share, course, FLAGS.lam))
     for model, share in measured.items():
@@ -94,23 +82,23 @@ def make(sizes: Static, shares: Array, strength: Array | float, *, lam: Array) -
     """The loop of one cell; all but `sizes` may be traced."""
     name, k, pool, num_real = sizes.value
     model, mixing = build(name), cr.with_real(lam)
-    step = cr.retraining(
+
+    def draw(key: PRNGKey) -> Dataset:
+        points = cr.ring(key, num_real, modes=len(NAMES)).x
+        label = jax.nn.one_hot(kind(points), len(NAMES))
+        return cr.Dataset(points, label @ (shares / label.sum(axis=0)))  # the modes' shares are exact
+
+    return loops.loop(
         model,
+        model,
+        draw,
         reward=_unread,
         curate=cr.k_way(k, cr.pairwise(Partial(duel, strength))),
         mixing=mixing,
-        pool_size=pool,
+        pool=pool,
+        slot=pool // k,
         metrics=metrics.proportions(kind, len(NAMES)),
     )
-
-    def start(key: PRNGKey):
-        data_key, start_key = jax.random.split(key)
-        points = cr.ring(data_key, num_real, modes=len(NAMES)).x
-        label = jax.nn.one_hot(kind(points), len(NAMES))
-        weight = label @ (shares / label.sum(axis=0))  # the modes' shares are exact
-        return cr.start(start_key, model, mixing, cr.Dataset(points, weight), slot=pool // k)
-
-    return grids.Loop(start, step)
 
 
 def build(name: str) -> Model:

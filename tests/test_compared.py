@@ -1,18 +1,14 @@
 """Strategies and mitigations compared: numbers by hand, and the commands at tiny sizes."""
 
-import contextlib
 import csv
-import io
 
 import jax
 import numpy as np
 import pytest
-from absl import app, flags
-from absl.testing import flagsaver
+from commands import command
 
 import curated_retraining as cr
 from curated_retraining import data
-from curated_retraining.driver import RunError
 from experiments.compared import numbers, ring
 from experiments.mitigation import __main__ as mitigation
 from experiments.mitigation import judge
@@ -20,29 +16,6 @@ from experiments.strategies import __main__ as strategies
 from experiments.strategies.rules import rules
 
 TINY = ["--generations=2", "--seeds=2", "--pool=256", "--real=200"]
-
-
-@contextlib.contextmanager
-def command(module, name):
-    """Calls an experiment in this process with some flags; what it printed, or the mistake that it told."""
-    before = set(flags.FLAGS)
-    module.define()
-
-    def call(*arguments):
-        said = io.StringIO()
-        with flagsaver.flagsaver(), jax.debug_key_reuse(False), contextlib.redirect_stdout(said):
-            try:
-                flags.FLAGS([name, *arguments])
-                module.main()
-            except (flags.Error, app.UsageError, RunError) as error:
-                return str(error)
-        return said.getvalue()
-
-    try:
-        yield call
-    finally:
-        for flag in set(flags.FLAGS) - before:
-            delattr(flags.FLAGS, flag)
 
 
 def test_numbers_of_a_course_by_hand():
@@ -104,10 +77,11 @@ def test_the_judge_is_too_sure_until_it_is_calibrated():
 
 
 @pytest.mark.long
-def test_strategies_leave_numbers_a_table_and_a_figure(tmp_path, assert_twins):
-    with command(strategies, "strategies") as run:
+def test_strategies_leave_numbers_a_table_and_a_figure(tmp_path, capsys, assert_twins):
+    with command(strategies) as run:
         out = tmp_path / "run"
-        said = run(*TINY, "--sizes=2", "--nodenoising", f"--out={out}")
+        assert run(*TINY, "--sizes=2", "--nodenoising", f"--out={out}") is None
+        said = capsys.readouterr().out
         assert "pure loop, λ = ∞" in said and str(out) in said
         for bad, named in (
             (["--pool=258"], "--pool=258"),
@@ -126,11 +100,12 @@ def test_strategies_leave_numbers_a_table_and_a_figure(tmp_path, assert_twins):
     assert (out / "figures/strategies.png").exists() and (out / "config.json").exists()
 
 
-def test_mitigations_leave_numbers_a_table_and_a_figure(tmp_path, assert_twins):
+def test_mitigations_leave_numbers_a_table_and_a_figure(tmp_path, capsys, assert_twins):
     few = ["--quotas=0.25", "--mode_bonuses=1", "--point_bonuses=0.5", "--exponents=0.5", "--floors=0.7", "--lam=inf"]
-    with command(mitigation, "mitigation") as run:
+    with command(mitigation) as run:
         out = tmp_path / "run"
-        said = run(*TINY, *few, "--pool=1024", f"--out={out}")
+        assert run(*TINY, *few, "--pool=1024", f"--out={out}") is None
+        said = capsys.readouterr().out
         assert "calibration error" in said and str(out) in said
         for bad, named in (
             (["--lam=inf,1"], "lam"),

@@ -10,10 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.tree_util import Partial
+from parts import named
 
 import curated_retraining as cr
 from curated_retraining.networks.mlp import TimeMLP
-from curated_retraining.types import lift_all
+from curated_retraining.types import Choice, Curator, lift_all
 
 EPS = float(jnp.finfo(jnp.float32).eps)
 
@@ -23,9 +24,11 @@ class Row(NamedTuple):
     values: tuple = ()  # of an argument that is data: it may be traced and vmapped
     exact: bool = False  # the fit depends on the weighted points alone, not on draws from them
     pytree: bool = True  # two builds are the same pytree, so that a program takes either
+    density: float | None = 1e-4  # how far from one the density may sum; None where there is no density
+    curated: int = 16  # points that are made of a pool of 16
 
 
-POINTS, NUM = 64, 21
+POINTS, NUM, POOL_SIZE = 64, 21, 16
 SUPPORT = jnp.stack(jnp.meshgrid(*[jnp.linspace(-2, 2, 5)] * 2), axis=-1).reshape(-1, 2)
 TRAINING = {"steps": 8, "batch_size": 16, "learning_rate": 0.03}
 NETWORK = TimeMLP(width=8, depth=0)
@@ -58,35 +61,29 @@ MODELS = {
     "gaussian": Row(cr.gaussian, exact=True),
     "gmm": Row(lambda: cr.gmm(2, steps=4), exact=True),
     "kde": Row(lambda bandwidth=0.3: cr.kde(bandwidth, size=POINTS), values=(0.3, 0.5)),
-    "flow": Row(lambda: cr.flow(layers=2, bins=4, width=8, depth=0, **TRAINING), pytree=False),
-    "ddpm": Row(lambda: cr.ddpm(NETWORK, betas=jnp.linspace(0.1, 0.6, 6), **TRAINING), pytree=False),
-    "flow_matching": Row(lambda: cr.flow_matching(NETWORK, sample_steps=4, **TRAINING), pytree=False),
+    "flow": Row(lambda: cr.flow(layers=2, bins=4, width=8, depth=0, **TRAINING), pytree=False, density=1e-2),
+    "ddpm": Row(lambda: cr.ddpm(NETWORK, betas=jnp.linspace(0.1, 0.6, 6), **TRAINING), pytree=False, density=None),
+    "flow_matching": Row(lambda: cr.flow_matching(NETWORK, sample_steps=4, **TRAINING), pytree=False, density=1e-2),
     "from_scratch": Row(lambda: cr.from_scratch(cr.kde(0.3, size=POINTS))),
     "batched": Row(lambda: cr.batched(cr.gaussian(), 8), exact=True),
     "standardised": Row(lambda: cr.standardised(cr.gaussian()), exact=True),
 }
 CURATORS = {
-    "k_way": Row(lambda t: cr.k_way(2, cr.luce(t)), values=(1.0, 0.0, 3.0)),
-    "crowd": Row(lambda q: _two_minded(cr.k_way(2, cr.crowd((q, 1 - q), (1.0, 0.0)))), values=(0.3, 0.0, 1.0)),
-    "flipped": Row(lambda f: cr.k_way(2, cr.flipped(cr.luce(), f)), values=(0.3, 0.0, 1.0)),
-    "pairwise": Row(lambda a: cr.k_way(4, cr.pairwise(Partial(_cyclic, a))), values=(1.0, 0.0, -0.4)),
-    "rounds": Row(lambda t: cr.rounds(cr.k_way(4, cr.luce(t)), 3), values=(1.0, 0.0, 3.0)),
+    "k_way": Row(lambda t: cr.k_way(2, cr.luce(t)), values=(1.0, 0.0, 3.0), curated=8),
+    "crowd": Row(
+        lambda q: _two_minded(cr.k_way(2, cr.crowd((q, 1 - q), (1.0, 0.0)))), values=(0.3, 0.0, 1.0), curated=8
+    ),
+    "flipped": Row(lambda f: cr.k_way(2, cr.flipped(cr.luce(), f)), values=(0.3, 0.0, 1.0), curated=8),
+    "pairwise": Row(lambda a: cr.k_way(4, cr.pairwise(Partial(_cyclic, a))), values=(1.0, 0.0, -0.4), curated=4),
+    "rounds": Row(lambda t: cr.rounds(cr.k_way(4, cr.luce(t)), 3), values=(1.0, 0.0, 3.0), curated=12),
     "tilt": Row(cr.tilt, values=(1.0, 0.0, 3.0)),
     "crowd_tilt": Row(lambda q: _two_minded(cr.crowd_tilt((q, 1 - q), 1.0, 0.1)), values=(0.3, 0.0, 1.0)),
     "top_fraction": Row(cr.top_fraction, values=(0.3, 1.0, 0.01)),
     "threshold": Row(cr.threshold, values=(0.0, -9.0, 0.5)),
     "everything": Row(cr.everything),
-    "inverse_propensity": Row(lambda e: cr.inverse_propensity(2, cr.luce(), e), values=(0.5, 0.0, 1.0)),
+    "inverse_propensity": Row(lambda e: cr.inverse_propensity(2, cr.luce(), e), values=(0.5, 0.0, 1.0), curated=8),
     "quota": Row(lambda m: cr.quota(cr.tilt(), _parity, (0.3, 0.7), m), values=(1.0, 0.0, 0.4)),
 }
-CURATED = {
-    "k_way": 8,
-    "crowd": 8,
-    "flipped": 8,
-    "inverse_propensity": 8,
-    "pairwise": 4,
-    "rounds": 12,
-}  # points of a pool of 16; all of them elsewhere
 LAMS = (1.0, 0.0, 0.25, jnp.inf)
 MIXINGS = {
     "replace": Row(cr.replace),
@@ -202,7 +199,7 @@ def test_two_copies_of_half_the_weight_are_one_point(name):
     chex.assert_trees_all_close(one, two, atol=10 * POINTS * EPS)
 
 
-@pytest.mark.parametrize("name", [name for name in MODELS if name != "ddpm"])
+@pytest.mark.parametrize("name", [name for name, row in MODELS.items() if row.density])
 def test_the_density_sums_to_one(name):
     """On a grid of 0.1, finer than any kernel here, to which the trapezoid rule is exact but for the mass outside
     (below 1e-4) and, with flows, for the kinks of the density's slope at knots and the error of the ODE's solver, both
@@ -212,12 +209,14 @@ def test_the_density_sums_to_one(name):
     grid = jnp.stack(jnp.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
     points, cell = (SUPPORT, 1) if name == "finite" else (grid, 0.01)
     total = cell * jnp.exp(compiled(name).log_prob(states(name)[1], points)).sum()
-    np.testing.assert_allclose(total, 1, atol=1e-2 if "flow" in name else 1e-4)
+    np.testing.assert_allclose(total, 1, atol=MODELS[name].density)
 
 
 def test_a_model_without_density_says_so():
-    model = MODELS["ddpm"].build()
-    assert {m.log_prob for m in (model, cr.batched(model, 8), cr.standardised(model), cr.from_scratch(model))} == {None}
+    for name in each(MODELS, density=None):
+        model = MODELS[name].build()
+        wrapped = cr.batched(model, 8), cr.standardised(model), cr.from_scratch(model)
+        assert {one.log_prob for one in (model, *wrapped)} == {None}
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -251,7 +250,6 @@ def test_two_builds_are_one_pytree(name):
 
 # Curators and mixings, on events that are neither vectors nor floats
 
-POOL_SIZE = 16
 EVENT = (2, 3)
 
 
@@ -276,7 +274,7 @@ def test_curated_points_are_points_of_the_pool_with_weights_that_sum_to_one(name
     for seed, curator in enumerate(built(CURATORS, name)):
         pool, reward = scored(seed)
         x, weight = curate(name)(curator, jax.random.key(1), pool, reward)
-        num = CURATED.get(name, POOL_SIZE)
+        num = CURATORS[name].curated
         assert x.shape == (num, *EVENT) and weight.shape == (num,) and x.dtype == pool.dtype
         assert (np.asarray(weight) >= 0).all()
         np.testing.assert_allclose(weight.sum(), 1, atol=num * EPS)
@@ -343,3 +341,9 @@ def test_lam_vmaps_and_is_the_ratio_of_curated_to_real_weight(name):
     share, total = jax.jit(jax.vmap(curated_weight))(jnp.array(LAMS))
     np.testing.assert_allclose(total, 1, atol=(REAL + SLOT) * EPS)
     np.testing.assert_allclose(share, [1 / 2, 0, 1 / 5, 1], atol=(REAL + SLOT) * EPS)
+
+
+def test_every_public_model_choice_curator_and_mixing_has_its_row():
+    assert named("models", cr.Model) - {"sharded"} == MODELS.keys()  # its own tests need several devices
+    assert named("curation", Choice, Curator) - {"luce"} == CURATORS.keys()  # the row of `k_way` is of both
+    assert named("mixing", cr.Mixing) - {"accumulate_moments"} == MIXINGS.keys()  # which takes vectors alone

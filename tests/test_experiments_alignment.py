@@ -6,11 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from absl import app, flags
-from absl.testing import flagsaver
+from commands import command
 
 from curated_retraining import theory
-from curated_retraining.driver import RunError
 from experiments.alignment import exact, methods, problems, report, run
 from experiments.alignment.methods import Settings
 
@@ -22,27 +20,13 @@ GIVEN = Settings(k=4, lams=[jnp.inf, 1.0], betas=[1.0], draws=[2, 3], temperatur
 
 
 @pytest.fixture(scope="module")
-def command():
-    """Calls the experiment in this process with these flags and returns what it raised, if anything."""
-    before = set(flags.FLAGS)
-    run.define()
-    ours = set(flags.FLAGS) - before
-
-    def call(*arguments):
-        with flagsaver.flagsaver(), jax.debug_key_reuse(False):  # which takes a map's keys for used ones
-            try:
-                flags.FLAGS(["alignment", *arguments])
-                run.main()
-            except (flags.Error, app.UsageError, RunError) as error:
-                return str(error)
-
-    yield call
-    for name in ours:
-        delattr(flags.FLAGS, name)
+def called():
+    with command(run) as call:
+        yield call
 
 
 @pytest.fixture(scope="module")
-def finished(command, tmp_path_factory):
+def finished(called, tmp_path_factory):
     """A small run with the finite support told once more in the place of the ring, and the courses that it reported."""
     out, told, play = tmp_path_factory.mktemp("runs") / "alignment", {}, run.play
 
@@ -53,7 +37,7 @@ def finished(command, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(problems, "ring", lambda gamma, *sizes: problems.finite(gamma, 1))
         patch.setattr(run, "play", first_alone)
-        assert command(*SMALL, f"--out={out}") is None
+        assert called(*SMALL, f"--out={out}") is None
     return out, told["courses"]
 
 
@@ -160,6 +144,6 @@ def test_points_place_the_real_distribution_on_the_frontier():
         ("--k=1", "--k"),
     ],
 )
-def test_mistakes_are_told_and_leave_nothing(command, tmp_path, given, named):
-    assert named in command(*SMALL, f"--out={tmp_path / 'run'}", given)
+def test_mistakes_are_told_and_leave_nothing(called, tmp_path, given, named):
+    assert named in called(*SMALL, f"--out={tmp_path / 'run'}", given)
     assert not (tmp_path / "run").exists()

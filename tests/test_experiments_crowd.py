@@ -1,15 +1,11 @@
 """Crowds and adversaries as commands: folders, exact numbers, and mistakes in one line."""
 
-import contextlib
 import csv
 
-import jax
 import numpy as np
 import pytest
-from absl import app, flags
-from absl.testing import flagsaver
+from commands import command
 
-from curated_retraining.driver import RunError
 from experiments.adversary import annotators, attacked, world
 from experiments.adversary import run as adversary
 from experiments.crowd import report
@@ -20,34 +16,12 @@ CROWD = [*SMALL, "--q=0.2", "--rewards=2", "--k=inf"]
 ADVERSARY = [*SMALL, "--shares=0,1", "--budgets=0,0.2", "--comparisons=200"]
 
 
-@contextlib.contextmanager
-def commands(module):
-    """Calls an experiment as its command does; its flags are taken away at the end."""
-    before = set(flags.FLAGS)
-    module.define()
-    ours = set(flags.FLAGS) - before
-
-    def call(*arguments):
-        with flagsaver.flagsaver(), jax.debug_key_reuse(False):  # which takes a map's keys for used ones
-            try:
-                flags.FLAGS(["experiment", *arguments])
-                module.main()
-            except (flags.Error, app.UsageError, RunError) as error:
-                return str(error)
-
-    try:
-        yield call
-    finally:
-        for name in ours:
-            delattr(flags.FLAGS, name)
-
-
 def rows_of(path):
     return list(csv.DictReader(path.open()))
 
 
 def test_crowds_leave_a_folder_a_k_tables_and_figures(tmp_path, capsys, assert_twins):
-    with commands(crowd) as run:
+    with command(crowd) as run:
         assert run(*CROWD, f"--out={tmp_path}") is None
     rows = rows_of(tmp_path / "k=inf/metrics.csv")
     assert [(row["crowd"], row["generation"]) for row in rows] == [
@@ -67,7 +41,7 @@ def test_basins_end_at_their_shares_only_at_infinite_k():
 
 
 def test_adversaries_leave_two_parts_tables_and_figures(tmp_path, capsys, assert_twins):
-    with commands(adversary) as run:
+    with command(adversary) as run:
         assert run(*ADVERSARY, f"--out={tmp_path}") is None
     people, learnt = (rows_of(tmp_path / part / "metrics.csv") for part in ("annotators", "attacked"))
     assert [(row["adversary"], row["share"]) for row in people[::3]] == [
@@ -122,7 +96,7 @@ def test_a_gradient_does_more_than_chance():
     ],
 )
 def test_bad_flags_are_told_in_a_line_and_leave_nothing(tmp_path, module, given, named):
-    with commands(module) as run:
+    with command(module) as run:
         said = run(f"--out={tmp_path / 'run'}", given)
     assert said is not None and named in said and len(said.splitlines()) == 1
     assert not (tmp_path / "run").exists()

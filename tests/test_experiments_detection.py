@@ -4,11 +4,9 @@ import csv
 
 import numpy as np
 import pytest
-from absl import app, flags
-from absl.testing import flagsaver
+from commands import command
 from PIL import Image
 
-from curated_retraining.driver import RunError
 from experiments.detection import run as detection
 
 RNG = np.random.default_rng(0)
@@ -19,21 +17,8 @@ AFTER = np.concatenate([REAL[:200], RNG.normal(size=(200, 4)).max(axis=1)])  # b
 
 @pytest.fixture(scope="module")
 def run():
-    """Calls the experiment in this process with these flags and returns what it raised, if anything."""
-    before = set(flags.FLAGS)
-    detection.define()
-
-    def call(*arguments):
-        with flagsaver.flagsaver():
-            try:
-                flags.FLAGS(["detection", *arguments])
-                detection.main()
-            except (flags.Error, app.UsageError, RunError) as error:
-                return str(error)
-
-    yield call
-    for name in set(flags.FLAGS) - before:
-        delattr(flags.FLAGS, name)
+    with command(detection) as call:
+        yield call
 
 
 @pytest.fixture(scope="module")

@@ -11,14 +11,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from absl import app, flags
-from absl.testing import flagsaver
+from commands import command
 from PIL import Image
 
 from curated_retraining import figures, theory
-from curated_retraining.driver import RunError
 from curated_retraining.forecast import Forecast
-from experiments import arrays, forecast, forecast_report
+from experiments import arrays
+from experiments.forecast import __main__ as forecast
+from experiments.forecast import report
 
 RNG = np.random.default_rng(0)
 LABEL = np.repeat([0, 1, 2], [30, 20, 10])
@@ -30,21 +30,8 @@ SMALL = ["--lam=inf,0.5", "--generations=3", "--bootstrap=0"]
 
 @pytest.fixture(scope="module")
 def run():
-    """Calls the experiment in this process with these flags and returns what it raised, if anything."""
-    before = set(flags.FLAGS)
-    forecast.define()
-
-    def call(*arguments):
-        with flagsaver.flagsaver():
-            try:
-                flags.FLAGS(["forecast", *arguments])
-                forecast.main()
-            except (flags.Error, app.UsageError, RunError) as error:
-                return str(error)
-
-    yield call
-    for name in set(flags.FLAGS) - before:
-        delattr(flags.FLAGS, name)
+    with command(forecast) as call:
+        yield call
 
 
 @pytest.fixture(scope="module")
@@ -292,24 +279,24 @@ def synthetic(classes, reached=True):
 def test_the_ten_largest_classes_are_shown_and_all_are_written():
     course = synthetic(12)
     least = np.argsort(course.share.max(axis=(0, 1)))[:2]
-    said = forecast_report.table([course], ["1"])
+    said = report.table([course], ["1"])
     assert "λ = 1 (2 smaller classes are in the files alone)" in said
     assert [f"p({c})" in said for c in range(12)] == [c not in least for c in range(12)]
-    assert len(list(csv.DictReader(forecast_report.by_class([course], ["1"]).splitlines()))) == 12
+    assert len(list(csv.DictReader(report.by_class([course], ["1"]).splitlines()))) == 12
 
 
 def test_a_forecast_that_rests_on_few_samples_says_so():
     """e^−KL of the samples: KL is 4, 5, 6 nats here, so 300, 110.4 and 40.6 of 16,380 even ones."""
-    said = forecast_report.table([synthetic(2)], ["inf"], num=16380)
+    said = report.table([synthetic(2)], ["inf"], num=16380)
     assert [line.split()[4] for line in said.splitlines()[3:6]] == ["300", "110", "41"]
     assert "from t = 2 on it rests on fewer than 100 samples" in said
-    assert "rests on" not in forecast_report.table([synthetic(2)], ["inf"])
+    assert "rests on" not in report.table([synthetic(2)], ["inf"])
 
 
 def test_a_limit_that_was_not_reached_has_no_winner():
     course = synthetic(3, reached=False)
-    assert "no class is predicted to win" in forecast_report.table([course], ["1"])
-    rows = list(csv.DictReader(forecast_report.by_class([course], ["1"]).splitlines()))
+    assert "no class is predicted to win" in report.table([course], ["1"])
+    rows = list(csv.DictReader(report.by_class([course], ["1"]).splitlines()))
     assert [row["winner"] for row in rows] == ["0", "0", "0"]
 
 
@@ -318,7 +305,7 @@ def test_the_figure_shows_what_was_forecast(monkeypatch):
     monkeypatch.setattr(figures.forecasts, "write", lambda path, figure: caught.append(figure))
     course = synthetic(3)
     ends = [jax.tree.map(lambda values, f=f: values * f, course) for f in (0.8, 1.1)]
-    forecast_report.draw(
+    report.draw(
         Path("nowhere.png"), [course, *ends], ["2"], ("reward_mean", "entropy"), band="90 % band", title="Forecast"
     )
     (figure,) = caught
@@ -339,7 +326,7 @@ def test_the_figure_shows_what_was_forecast(monkeypatch):
 def test_one_class_is_not_drawn_and_names_must_fit(monkeypatch):
     caught = []
     monkeypatch.setattr(figures.forecasts, "write", lambda path, figure: caught.append(figure))
-    forecast_report.draw(Path("nowhere.png"), [synthetic(1)], ["inf"], ("reward_mean", "kl"), band="", title="")
+    report.draw(Path("nowhere.png"), [synthetic(1)], ["inf"], ("reward_mean", "kl"), band="", title="")
     assert [ax.get_ylabel() for ax in caught[0].axes] == ["mean reward E[r]", "KL to generation 0 (nats)"]
     with pytest.raises(ValueError, match="1 names for 3 classes"):
         figures.forecast("nowhere.png", {"share": synthetic(3).share}, rows=["a"], names=["b"])

@@ -9,22 +9,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments import forecast_skill
-from experiments.forecast_skill import Start
+from experiments.forecast_skill import courses, report
+from experiments.forecast_skill.courses import Start
 
 
 def test_the_perfect_learner_errs_by_sampling_alone(assert_mean, monkeypatch):
     """Share and mean reward of two generations against the forecast; the first is without bias, 64 loops a cell."""
     flags = type("Flags", (), {"generations": 2})
-    monkeypatch.setattr(forecast_skill, "FLAGS", flags)
-    monkeypatch.setattr(forecast_skill, "REPEATS", 64)
+    monkeypatch.setattr(courses, "FLAGS", flags)
+    monkeypatch.setattr(courses, "REPEATS", 64)
     rng = np.random.default_rng(0)
     label = jnp.asarray(rng.integers(0, 2, (2, 400)))
     reward = jnp.asarray(label + 0.5 * rng.normal(size=(2, 400)), jnp.float32)
     start = Start(reward, label, reward[:, :100], label[:, :100], jnp.array([jnp.inf, 1.0]))
-    foretold = forecast_skill.foretell(start, classes=2, k=4, generations=2, temperature=1.0)
+    foretold = courses.foretell(start, classes=2, k=4, generations=2, temperature=1.0)
     with jax.debug_key_reuse(False):  # which takes the keys of a scan under a map for used ones
-        perfect = forecast_skill.play_perfectly(start, 2, 2000, 4, 1.0)
+        perfect = courses.play_perfectly(start, 2, 2000, 4, 1.0)
     assert perfect.share.shape == (2, 64, 3, 2) and perfect.reward.shape == (2, 64, 3)
     for cell in range(2):
         for generation in (0, 1):
@@ -39,7 +39,7 @@ def test_errors_tell_bias_from_scatter():
     foretold = np.zeros((2, 3))
     measured = np.array([[0.0, 0.1, 0.1], [0.0, 0.3, 0.3]])
     perfect = np.array([[[0.0, 0.2, 0.2], [0.0, -0.2, -0.2]], [[0.0, -0.2, -0.2], [0.0, 0.2, 0.2]]])
-    found = forecast_skill.errors(measured, foretold, perfect)
+    found = report.errors(measured, foretold, perfect)
     expected = {"error": 0.2, "error_low": 0.1, "error_high": 0.3, "perfect": 0.2, "bias": 0.2, "bias_perfect": 0.0}
     assert found.keys() == expected.keys()
     np.testing.assert_allclose(list(found.values()), list(expected.values()), atol=1e-12)

@@ -13,6 +13,8 @@ import curated_retraining as cr
 ROOT = Path(__file__).parent.parent
 PACKAGE = "curated_retraining"
 
+SHARED = ("models.couplings", "models.samplers", "models.solvers")  # parts of models
+
 # What a module may import of ours beside `types` (and, in a package, its own modules where it is named here).
 OURS = {
     "types": set(),
@@ -27,16 +29,16 @@ OURS = {
     "mixing": {"types", "data"},
     "sweep": {"types", "grids", "driver"},
     "driver": {"types", "driver"},
+    "export": {"types", "sweep"},
     "interacting": {"types", "data", "loop"},
     "attacks": {"types"},
     "metrics": {"types", "metrics"},
     "datasets": {"types", "datasets"},
     "classifiers": {"types", "data", "datasets", "metrics", "models.trained", "networks", "classifiers"},
     "inception": {"types", "inception"},
-    "models": {"types", "data"},
-    "models.ddpm": {"types", "data", "models.trained", "models.samplers", "networks"},
-    "models.flow": {"types", "data", "models.trained", "networks"},
-    "models.flow_matching": {"types", "data", "models.trained", "models.couplings", "models.solvers", "networks"},
+    "models": {"types", "data", "models.trained", *SHARED, "networks"},
+    "models.trained": {"types", "data"},
+    **{name: {"types"} for name in SHARED},
 }
 ONLY = {"orbax": "driver", "matplotlib": "figures", "absl": "experiments"}
 

@@ -11,11 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from absl import app, flags
-from absl.testing import flagsaver
+from commands import command
 
 import curated_retraining as cr
 from curated_retraining import theory
-from curated_retraining.driver import RunError, generations
+from curated_retraining.driver import generations
 from experiments import phase_diagram
 from experiments.gmm import RING
 from experiments.phase import axes, exact, report, trained
@@ -210,23 +210,11 @@ def test_what_is_measured_is_the_mean_of_the_last_generations():
 
 @pytest.fixture(scope="module")
 def run():
-    """Calls the experiment in this process with these flags and returns what it raised, if anything."""
     before = set(flags.FLAGS)
-    phase_diagram.define()
-    ours = set(flags.FLAGS) - before
-    assert ours - set(phase_diagram.FLAGS_OF_RESULTS) == {"every", "keep", "memory", "out"}  # these change no result
-
-    def call(*arguments):
-        with flagsaver.flagsaver(), jax.debug_key_reuse(False):  # which takes a map's keys for used ones
-            try:
-                flags.FLAGS(["phase_diagram", *arguments])
-                phase_diagram.main()
-            except (flags.Error, app.UsageError, RunError) as error:
-                return str(error)
-
-    yield call
-    for name in ours:
-        delattr(flags.FLAGS, name)
+    with command(phase_diagram) as call:
+        others = set(flags.FLAGS) - before - set(phase_diagram.FLAGS_OF_RESULTS)
+        assert others == {"every", "keep", "memory", "out"}  # these change no result
+        yield call
 
 
 @pytest.fixture(scope="module")

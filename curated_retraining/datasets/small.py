@@ -104,4 +104,4 @@ def _packaged(name: str, pixels: np.ndarray, label: np.ndarray, *, size: int, nu
 
 
 def _missing(name: str, package: str) -> str:
-    return f"{name} needs {package}: pip install -e '.[images]'"
+    return f"{name} needs {package}: pip install {package}"

@@ -1,6 +1,5 @@
 """How strongly a generation was curated, estimated from the rewards of samples before and after."""
 
-from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -10,15 +9,12 @@ import numpy as np
 from jax.core import Tracer
 
 from curated_retraining import theory
-from curated_retraining.detection.surface import Curated, Seen, curated, distance, seen
+from curated_retraining.detection.search import ROUNDS, Fixed, Known, alone, closer, everywhere, span, surface
+from curated_retraining.detection.surface import curated, seen
 from curated_retraining.forecast.problem import bound, row
 from curated_retraining.types import Array, require
 
-ROUNDS = 4  # of looking closer
-POINTS = {1: 32, 2: 16}  # an axis, by how many of K and τ are looked for
-SHARES = 32  # values of η looked at
 COLDEST = 64.0  # range of rewards / τ, where τ is looked for
-LEAST = 1.05  # K, where τ is looked for as well: at 1 there is no τ
 
 
 class Estimate(NamedTuple):
@@ -37,22 +33,6 @@ class Detection(NamedTuple):
     lam: Estimate  # λ = #curated / #real
     p_value: Array  # [], of there having been no curation: K = 1, or τ = ∞; NaN where neither is looked for
     misfit: Array  # [], p-value of the best fit: small where nothing of this kind happened; NaN where all would fit
-
-
-class Static(NamedTuple):
-    """What the compiled program depends on."""
-
-    find: tuple[bool, bool, bool]  # K, τ, λ
-    reward_range: float
-
-
-class Known(NamedTuple):
-    """What is given, and anything where it is looked for."""
-
-    k: Array
-    temperature: Array
-    share: Array  # η
-    fitted_to: Array
 
 
 def detect(
@@ -120,119 +100,45 @@ def detect(
     share = 0.0 if lam is None else theory.curated_share(lam)
     given = (1.0 if k is None else k, 1.0 if temperature is None else temperature, share, fitted_to)
     known = Known(*(jnp.asarray(value, samples[0].dtype) for value in given))
-    static = Static((k is None, temperature is None, lam is None), reward_range)
-    return _detected(static, *samples, known, jnp.asarray(level, samples[0].dtype))
-
-
-class _Axes(NamedTuple):
-    """Where is looked. In these coordinates K and τ are nearly independent: `strength` is all that is seen at once."""
-
-    rarity: Array  # 1 / K
-    strength: Array  # (1 − 1/K) / τ, where τ is looked for
-    share: Array  # η
+    fixed = Fixed((k is None, temperature is None, lam is None), reward_range)
+    return _detected(fixed, *samples, known, jnp.asarray(level, samples[0].dtype))
 
 
 @partial(jax.jit, static_argnums=0)
-def _detected(static: Static, before, after, real, known: Known, level) -> Detection:
-    of, within = seen(before, after, real), _quantile(level, max(1, sum(static.find)))
-    operator = partial(theory.k_way_operator, before, reward_range=static.reward_range)  # of a temperature
-    shared = None if static.find[1] else operator(temperature=known.temperature)  # its tables are made once
+def _detected(fixed: Fixed, before, after, real, known: Known, level) -> Detection:
+    of, within = seen(before, after, real), _quantile(level, max(1, sum(fixed.find)))
+    operator = partial(theory.k_way_operator, before, reward_range=fixed.reward_range)  # of a temperature
+    shared = None if fixed.find[1] else operator(temperature=known.temperature)  # its tables are made once
 
     def made(rarity, strength):
         of_point = shared or operator(temperature=(1 - rarity) / strength)
         return curated(of, of_point, 1 / rarity)
 
     def look(axes, _):
-        found = _surface(of, made, known, axes)
-        return _closer(axes, found, within), (axes, found)
+        found = surface(of, made, known, axes)
+        return closer(axes, found, within), (axes, found)
 
-    _, looked = jax.lax.scan(look, _everywhere(static, known, static.reward_range / jnp.ptp(before)), length=ROUNDS)
+    _, looked = jax.lax.scan(look, everywhere(fixed, known, fixed.reward_range / jnp.ptp(before)), length=ROUNDS)
     axes, found = jax.tree.map(lambda each: each[-1], looked)
     rarity, strength, share = jnp.meshgrid(*axes, indexing="ij")
 
     def estimate(values):  # numbers that stay finite where K, τ and λ do not
-        return Estimate(values.ravel()[jnp.argmin(found)], *_range(values, found, found.min() + within))
+        return Estimate(values.ravel()[jnp.argmin(found)], *span(values, found, found.min() + within))
 
     def turned(one, of):
         return Estimate(of(one.value), of(one.high), of(one.low))
 
     inverse = partial(turned, of=lambda value: 1 / value)
     lam = Estimate(*(value / (1 - value) for value in estimate(share)))
-    gain = _alone(static, of, known) - found.min() if any(static.find[:2]) else jnp.nan
-    freedom = of.alive.sum() - sum(static.find)
+    gain = alone(fixed, of, known) - found.min() if any(fixed.find[:2]) else jnp.nan
+    freedom = of.alive.sum() - sum(fixed.find)
     return Detection(
         inverse(estimate(rarity)),
-        inverse(estimate(strength / (1 - rarity))) if static.find[1] else Estimate(*[known.temperature] * 3),
+        inverse(estimate(strength / (1 - rarity))) if fixed.find[1] else Estimate(*[known.temperature] * 3),
         lam,
         jnp.where(gain <= 0, 1.0, jax.scipy.stats.chi2.sf(gain, 1) / 2),  # K lies on one side of 1
         jnp.where(freedom > 0, jax.scipy.stats.chi2.sf(found.min(), jnp.maximum(freedom, 1)), jnp.nan),
     )
-
-
-def _everywhere(static: Static, known: Known, scale: Array) -> _Axes:
-    """The first axes; one value where nothing is looked for."""
-    find_k, find_temperature, find_lam = static.find
-    dtype = known.k.dtype
-    unit = jnp.linspace(0.0, 1.0, POINTS[max(1, find_k + find_temperature)], dtype=dtype)
-    return _Axes(
-        unit / (LEAST if find_temperature else 1.0) if find_k else 1 / known.k[None],
-        scale * unit**2 if find_temperature else jnp.zeros(1, dtype),
-        jnp.linspace(0.0, 1.0, SHARES, dtype=dtype) if find_lam else known.share[None],
-    )
-
-
-def _surface(of: Seen, made: Callable[[Array, Array], Curated], known: Known, axes: _Axes) -> Array:
-    """The distance at all combinations, `[rarity, strength, share]`."""
-
-    def at(point):
-        here = made(*point)
-        return jax.vmap(lambda share: distance(of, here, share, known.fitted_to))(axes.share)
-
-    points = [axis.ravel() for axis in jnp.meshgrid(axes.rarity, axes.strength, indexing="ij")]
-    found = jax.lax.map(at, tuple(points)).reshape(*(len(axis) for axis in axes))
-    return jnp.where(jnp.isfinite(found), found, jnp.inf)  # colder than is looked at, or a model that varies in nothing
-
-
-def _alone(static: Static, of: Seen, known: Known) -> Array:
-    """The distance of no curation."""
-    share = jnp.linspace(0.0, 1.0, 8 * SHARES, dtype=known.share.dtype) if static.find[2] else known.share[None]
-    made = curated(of, lambda p, k: jnp.ones_like(p), known.k)
-    return jax.vmap(lambda share: distance(of, made, share, known.fitted_to))(share).min()
-
-
-def _closer(axes: _Axes, found: Array, within: Array) -> _Axes:
-    """As many values of each axis, from before to after where the distance is small, by how small it was found."""
-    near = found <= 2 * found.min() + within  # a narrow valley may lie between points that are all far
-
-    def zoom(axis, along):
-        last = axis.shape[0] - 1
-        inside = near.any(axis=tuple(a for a in range(3) if a != along))
-        first, final = jnp.argmax(inside), last - jnp.argmax(inside[::-1])
-        low, high = axis[jnp.maximum(first - 1, 0)], axis[jnp.minimum(final + 1, last)]
-        return low + (high - low) * jnp.linspace(0.0, 1.0, last + 1, dtype=axis.dtype)
-
-    return _Axes(*(zoom(axis, along) for along, axis in enumerate(axes)))
-
-
-def _range(values: Array, found: Array, highest: Array) -> tuple[Array, Array]:
-    """The least and the largest of `values` where `found` <= `highest`, between the points by a straight line."""
-    low, high = (
-        end(values, where=found <= highest, initial=start) for end, start in ((jnp.min, jnp.inf), (jnp.max, -jnp.inf))
-    )
-    for along in range(3):
-        (here, there), (of_here, of_there) = (
-            (jax.lax.slice_in_dim(a, 0, a.shape[along] - 1, axis=along), jax.lax.slice_in_dim(a, 1, None, axis=along))
-            for a in (found, values)
-        )
-        crossed = (here <= highest) != (there <= highest)
-        way = jnp.where(crossed, (highest - here) / jnp.where(crossed, there - here, 1.0), 0.0)
-        way = jnp.where(jnp.isinf(here), 1.0, way)  # the end itself, where the other is out of the question
-        at = of_here + way * (of_there - of_here)
-        low, high = (
-            jnp.minimum(low, jnp.min(at, where=crossed, initial=jnp.inf)),
-            jnp.maximum(high, jnp.max(at, where=crossed, initial=-jnp.inf)),
-        )
-    return low, high
 
 
 def _quantile(level: Array, freedom: int) -> Array:

@@ -16,8 +16,10 @@ from curated_retraining.figures.style import (
     FilePath,
     colour,
     finish,
+    over_seeds,
     panels,
     require_rows,
+    title_of,
     write,
 )
 
@@ -44,7 +46,7 @@ def curves(
     `[rows, generations or 1]`) by name of the metric; a bound is left out where it is not finite. `theory` is what the
     legend calls the dashed lines. In the place of generations there may be values `x` of another `axis`.
     """
-    bounds, labels = bounds or {}, labels or {}
+    bounds = bounds or {}
     finite = (label for name in measured for label, bound in bounds.get(name, ()) if np.isfinite(bound).any())
     dots = {label: _DOTS[index % len(_DOTS)] for index, label in enumerate(dict.fromkeys(finite))}
     figure, axes = panels(len(measured))
@@ -55,7 +57,7 @@ def curves(
             _course(ax, runs[row], exact[name][row] if name in exact else None, row, places)
             for label, bound in bounds.get(name, ()):
                 _bound(ax, bound[row], places, color=colour(row), linestyle=dots.get(label), label=label)
-        ax.set_ylabel(labels.get(name, name.replace("_", " ")))
+        ax.set_ylabel(title_of(name, labels))
         ax.set_xlabel(axis)
         ax.xaxis.set_major_locator(MaxNLocator(5, integer=x is None))
     seeds = next(iter(measured.values())).shape[1]
@@ -129,9 +131,8 @@ def _legend(names):
 def _course_legend(seeds, theory):
     """Entries, in grey, for what holds in every colour."""
     grey = {"color": "0.75", "linewidth": 1.8, "marker": "o", "markeredgecolor": "0.3", "markerfacecolor": "0.3"}
-    over = "one seed" if seeds == 1 else f"mean and range over {seeds} seeds"
     dashed = Line2D([], [], color="0.3", linestyle="--", label=theory)
-    return [Line2D([], [], **grey, label=over), *([dashed] if theory else [])]
+    return [Line2D([], [], **grey, label=over_seeds(seeds)), *([dashed] if theory else [])]
 
 
 def _generation_axis(ax: Axes):

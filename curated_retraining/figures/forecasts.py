@@ -18,6 +18,7 @@ from curated_retraining.figures.style import (
     finish,
     panels,
     require_rows,
+    title_of,
     write,
 )
 
@@ -57,7 +58,7 @@ def forecast(
     for ax, name in zip(axes[len(shown) :], metrics, strict=True):
         for row in range(len(rows)):
             _line(ax, _ends(course, bands, name, row), **_of_row(row, len(rows)))
-        ax.set_ylabel(labels.get(name, name.replace("_", " ")))
+        ax.set_ylabel(title_of(name, labels))
     for ax in axes:
         ax.set_xlabel("generation (retrainings)")
         ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))

@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from curated_retraining.figures.style import STYLE, FilePath, finish, panels, write
+from curated_retraining.figures.style import STYLE, FilePath, finish, panels, title_of, write
 
 _MAP = matplotlib.colormaps["viridis"]  # perceptually uniform, and told apart without red and green
 _HATCHES = ("////", "xxxx", "....")
@@ -51,7 +51,7 @@ def heat_maps(
     for name, cells in values.items():
         if cells.shape != (len(y), len(x)):
             raise ValueError(f"{name} has the shape {cells.shape} for {len(y)} by {len(x)} cells")
-    labels, missing, circles = labels or {}, missing or {}, circles or {}
+    missing, circles = missing or {}, circles or {}
     lacking = [missing.get(name, "not a number") for name, cells in values.items() if np.isnan(cells).any()]
     hatch = dict(zip(dict.fromkeys(lacking), _HATCHES, strict=False))
     x_edges, y_edges = _edges(x), _edges(y)
@@ -65,7 +65,7 @@ def heat_maps(
         if norm is not None:
             mesh = ax.pcolormesh(x_edges, y_edges, np.ma.masked_invalid(cells), cmap=_MAP, norm=norm, rasterized=True)
             _colour_bar(ax, mesh)
-        ax.set(xscale="log", yscale="log", title=labels.get(name, name.replace("_", " ")))
+        ax.set(xscale="log", yscale="log", title=title_of(name, labels))
         ax.set(xlim=(x_edges[0], x_edges[-1]), ylim=(y_edges[0], y_edges[-1]))
         if line is not None and np.any(crosses):
             ax.plot(*line, **_DASHED, path_effects=_DASHED_EDGE)

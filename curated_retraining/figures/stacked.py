@@ -13,7 +13,7 @@ from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
-from curated_retraining.figures.style import STYLE, WIDTH, FilePath, finish, require_rows, write
+from curated_retraining.figures.style import STYLE, WIDTH, FilePath, finish, over_seeds, require_rows, write
 
 # Found by search for areas: under normal sight and simulated protan-, deuteran- and tritanopia (Machado et al. 2009) no
 # two of the ten are nearer than 17 in CIELAB, and no neighbours, the last and the first included, nearer than 50.
@@ -150,8 +150,7 @@ def _area_legend(names):
 
 
 def _course_legend(seeds, theory):
-    over = "one seed" if seeds == 1 else f"mean over {seeds} seeds"
-    entries: list = [Line2D([], [], **_MEASURED, label=over)]
+    entries: list = [Line2D([], [], **_MEASURED, label=over_seeds(seeds, "mean"))]
     if seeds > 1:
         entries.append(Patch(**_RANGE, label="range over seeds"))
     return [*entries, *([Line2D([], [], **_PREDICTED, label=theory)] if theory else [])]

@@ -36,6 +36,16 @@ def colour(index):
     return COLOURS[index % len(COLOURS)]
 
 
+def over_seeds(seeds, what="mean and range"):
+    """What a legend says of numbers from several seeds, or one."""
+    return "one seed" if seeds == 1 else f"{what} over {seeds} seeds"
+
+
+def title_of(name, labels):
+    """What a figure calls a metric: its label, or its name in words."""
+    return (labels or {}).get(name, name.replace("_", " "))
+
+
 def panels(num, size=(1.8, 1.75), sharey=False):
     """A figure of `num` panels, at most four a line."""
     lines = -(-num // 4)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from curated_retraining.forecast.course import Forecast, predicted
-from curated_retraining.forecast.problem import CHUNK, Problem, Static, pose
+from curated_retraining.forecast.problem import CHUNK, Fixed, Problem, pose
 from curated_retraining.types import Array, PRNGKey
 
 
@@ -29,17 +29,17 @@ def bootstrap(
         raise ValueError(f"num={num} resamples make no band: take 2 or more")
     if not 0 < level < 1:
         raise ValueError(f"level={level} is not the share of a band: take a number between 0 and 1")
-    static, problem = pose(reward, label, **options)
-    return _bands(static, num, key, problem, (1 - level) / 2)
+    fixed, problem = pose(reward, label, **options)
+    return _bands(fixed, num, key, problem, (1 - level) / 2)
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def _bands(static: Static, num: int, key: PRNGKey, problem: Problem, tail: Array | float) -> tuple[Forecast, Forecast]:
+def _bands(fixed: Fixed, num: int, key: PRNGKey, problem: Problem, tail: Array | float) -> tuple[Forecast, Forecast]:
     def of(key):
         model_key, real_key = jax.random.split(key)
         p_0 = _resampled(model_key, problem.p_0)
-        p_ref = p_0 if static.alone else _resampled(real_key, problem.p_ref)
-        return predicted(static, problem._replace(p_0=p_0, p_ref=p_ref))
+        p_ref = p_0 if fixed.alone else _resampled(real_key, problem.p_ref)
+        return predicted(fixed, problem._replace(p_0=p_0, p_ref=p_ref))
 
     each = jax.lax.map(of, jax.random.split(key, num), batch_size=CHUNK)
 

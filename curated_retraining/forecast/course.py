@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from curated_retraining.forecast.problem import Problem, Static, course, entropy, limit, pose, shares
+from curated_retraining.forecast.problem import Fixed, Problem, course, entropy, limit, pose, shares
 from curated_retraining.types import Array
 
 
@@ -78,18 +78,18 @@ def forecast(
 
 
 @partial(jax.jit, static_argnums=0)
-def predicted(static: Static, problem: Problem) -> Forecast:
+def predicted(fixed: Fixed, problem: Problem) -> Forecast:
     """The forecast of a loop that has been looked at."""
-    share_of = partial(shares, static, problem)
+    share_of = partial(shares, fixed, problem)
     share_ref = share_of(problem.p_ref)
 
     def observe(p):
         share = share_of(p)
-        kl = _kl(p, problem.p_ref) if static.alone else _kl(share, share_ref)
+        kl = _kl(p, problem.p_ref) if fixed.alone else _kl(share, share_ref)
         return p @ problem.reward, p @ jnp.exp(problem.reward), share, kl
 
-    reward_mean, exp_reward_mean, share, kl = course(static, problem, observe)
-    end, spread = limit(static, problem), jax.vmap(entropy)(share)
+    reward_mean, exp_reward_mean, share, kl = course(fixed, problem, observe)
+    end, spread = limit(fixed, problem), jax.vmap(entropy)(share)
     limit_share = share_of(end)
     return Forecast(
         reward_mean=reward_mean,

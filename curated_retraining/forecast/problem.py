@@ -14,7 +14,7 @@ from curated_retraining.types import Array, require
 CHUNK = 8  # loops that are followed at a time: memory grows with it
 
 
-class Static(NamedTuple):
+class Fixed(NamedTuple):
     """What the compiled programs depend on."""
 
     alone: bool  # the real data are distributed like the model's samples
@@ -47,7 +47,7 @@ def pose(
     real_label: Array | None = None,
     classes: int | None = None,
     reward_range: float | None = None,
-) -> tuple[Static, Problem]:
+) -> tuple[Fixed, Problem]:
     """The exact loop on the samples given; `forecast` says what the arguments are and what is refused."""
     require("k", k, lambda k: k >= 1, "is not a group size: take a number of at least 1, or inf")
     require("lam", lam, lambda v: v >= 0, "is not a ratio #curated / #real: take a number of at least 0, or inf")
@@ -72,26 +72,26 @@ def pose(
     require("label", labels, lambda v: (v >= 0) & (v < classes), f"has a class outside 0..{classes - 1}")
     if reward_range is None:
         reward_range = bound(rewards, temperature)
-    static = Static(real_reward is None, classes, generations, reward_range)
-    return static, Problem(p_0, p_ref, rewards, labels, k, lam, temperature)
+    fixed = Fixed(real_reward is None, classes, generations, reward_range)
+    return fixed, Problem(p_0, p_ref, rewards, labels, k, lam, temperature)
 
 
-def course(static: Static, problem: Problem, observe: Callable[[Array], Any]) -> Any:
+def course(fixed: Fixed, problem: Problem, observe: Callable[[Array], Any]) -> Any:
     """What `observe` makes of p_0, ..., p_generations, each `[s]`."""
     return theory.trajectory(
         problem.p_0,
         problem.reward,
         k=problem.k,
         lam=problem.lam,
-        num=static.generations,
+        num=fixed.generations,
         p_ref=problem.p_ref,
         temperature=problem.temperature,
-        reward_range=static.reward_range,
+        reward_range=fixed.reward_range,
         observe=observe,
     )
 
 
-def limit(static: Static, problem: Problem) -> Array:
+def limit(fixed: Fixed, problem: Problem) -> Array:
     """Where the loop ends, `[s]`."""
     pure = jnp.isinf(problem.lam)
     mixed = theory.mixed_limit(
@@ -101,15 +101,15 @@ def limit(static: Static, problem: Problem) -> Array:
         lam=jnp.where(pure, 0.0, problem.lam),  # the pure loop has a limit of its own, and is slow to reach
         p_0=problem.p_0,
         temperature=problem.temperature,
-        reward_range=static.reward_range,
+        reward_range=fixed.reward_range,
     )
     alone = jnp.where(jnp.asarray(problem.k) == 1, problem.p_0, theory.pure_limit(problem.p_0, problem.reward))
     return jnp.where(pure, alone, mixed)  # with K = 1 nobody chooses
 
 
-def shares(static: Static, problem: Problem, p: Array) -> Array:
+def shares(fixed: Fixed, problem: Problem, p: Array) -> Array:
     """The mass of each class, `[s]` -> `[classes]`."""
-    return theory.sums(problem.label, p, static.classes)
+    return theory.sums(problem.label, p, fixed.classes)
 
 
 def entropy(share: Array) -> Array:

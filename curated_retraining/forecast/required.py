@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from curated_retraining.forecast.problem import CHUNK, Problem, Static, course, entropy, pose, shares
+from curated_retraining.forecast.problem import CHUNK, Fixed, Problem, course, entropy, pose, shares
 from curated_retraining.types import Array, require
 
 GRID = 33  # real shares that are tried first
@@ -36,18 +36,18 @@ def required_real_share(
     Raises:
         ValueError: as `forecast`, or where no floor or an impossible one is given.
     """
-    static, problem = pose(reward, label, lam=0.0, **options)
+    fixed, problem = pose(reward, label, lam=0.0, **options)
     if keep is None and entropy_floor is None:
         raise ValueError("keep=None and entropy_floor=None: say what is to be kept, such as keep=(0, 0.05)")
-    if keep is not None and not (0 <= keep[0] < static.classes and 0 < keep[1] < 1):
-        raise ValueError(f"keep={keep} is not a class of 0 to {static.classes - 1} and a share between 0 and 1")
+    if keep is not None and not (0 <= keep[0] < fixed.classes and 0 < keep[1] < 1):
+        raise ValueError(f"keep={keep} is not a class of 0 to {fixed.classes - 1} and a share between 0 and 1")
     require("entropy_floor", entropy_floor or 0.0, lambda v: v >= 0, "is not an entropy: take 0 or more")
-    share = _required(static, problem, *((0, -1.0) if keep is None else keep), entropy_floor or 0.0)
+    share = _required(fixed, problem, *((0, -1.0) if keep is None else keep), entropy_floor or 0.0)
     return RealShare(share, (1 - share) / share)
 
 
 @partial(jax.jit, static_argnums=0)
-def _required(static: Static, problem: Problem, label, floor, entropy_floor) -> Array:
+def _required(fixed: Fixed, problem: Problem, label, floor, entropy_floor) -> Array:
     """The smallest real share from which on the class `label` and the entropy keep their floors."""
 
     rounding = 64 * jnp.finfo(problem.p_0.dtype).eps  # a floor may be what there is
@@ -55,7 +55,7 @@ def _required(static: Static, problem: Problem, label, floor, entropy_floor) -> 
     def margin(share):
         """By how much they are kept in the worst generation."""
         mixed = problem._replace(lam=(1 - share) / share)
-        share_of_class = course(static, mixed, partial(shares, static, mixed))[1:]
+        share_of_class = course(fixed, mixed, partial(shares, fixed, mixed))[1:]
         worst = jax.vmap(entropy)(share_of_class).min()
         return jnp.minimum(share_of_class[:, label].min() - floor, worst - entropy_floor) + rounding
 

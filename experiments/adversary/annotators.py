@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,8 +10,8 @@ from jax.tree_util import Partial
 
 import curated_retraining as cr
 from curated_retraining import grids, metrics, theory
-from curated_retraining.driver import History, drive
 from curated_retraining.types import Array, Generation, Static
+from experiments import loops
 from experiments.adversary import world
 from experiments.adversary.world import World
 from experiments.gmm import RING
@@ -26,21 +25,9 @@ def cells(shares: Sequence[float]) -> list[tuple[str, float]]:
 
 
 def play(
-    folder: Path,
-    settings: dict[str, Any],
-    plane: World,
-    shares: Sequence[float],
-    *,
-    k: int,
-    gamma: float,
-    curated: int,
-    real: int,
-    seeds: Sequence[int],
-    generations: int,
-    every: int,
-    keep: int | None,
-) -> History:
-    """Drives every kind with every share of adversaries: `[generations + 1, cells × seeds]` a metric."""
+    folder: Path, plane: World, shares: Sequence[float], *, k: int, gamma: float, curated: int, real: int
+) -> dict[str, np.ndarray]:
+    """Drives every kind with every share of adversaries: `[cells, seeds, generations + 1]` a metric."""
     reward = world.genuine(gamma)
 
     def make(people):
@@ -56,10 +43,11 @@ def play(
             real=real,
         )
 
-    grid = grids.grid({"people": [_people(*cell) for cell in cells(shares)]}, seeds)
-    columns = [{"adversary": kind, "share": share, "seed": seed} for kind, share in cells(shares) for seed in seeds]
-    begin, advance = grids.programs(make, grid)
-    return drive(folder, settings, begin, advance, cells=columns, generations=generations, every=every, keep=keep)
+    grid = grids.grid({"people": [_people(*cell) for cell in cells(shares)]}, loops.seeds())
+    columns = [
+        {"adversary": kind, "share": share, "seed": seed} for kind, share in cells(shares) for seed in loops.seeds()
+    ]
+    return loops.driven(folder, make, grid, columns=columns)
 
 
 def courses(plane: World, shares: Sequence[float], *, k: int, generations: int) -> dict[str, np.ndarray]:

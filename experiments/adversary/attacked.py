@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,9 +9,9 @@ import numpy as np
 from jax.tree_util import Partial
 
 import curated_retraining as cr
-from curated_retraining import attacks, grids, metrics, theory
-from curated_retraining.driver import History, drive
+from curated_retraining import attacks, metrics, theory
 from curated_retraining.types import Array, Generation
+from experiments import loops
 from experiments.adversary import world
 from experiments.adversary.world import World
 from experiments.gmm import RING
@@ -55,20 +54,9 @@ def learn(
 
 
 def play(
-    folder: Path,
-    settings: dict[str, Any],
-    weights: np.ndarray,
-    budgets: Sequence[float],
-    *,
-    gamma: float,
-    curated: int,
-    real: int,
-    seeds: Sequence[int],
-    generations: int,
-    every: int,
-    keep: int | None,
-) -> History:
-    """Drives the loops curated at K = ∞ by the learnt rewards: `[generations + 1, cells × seeds]` a metric."""
+    folder: Path, weights: np.ndarray, budgets: Sequence[float], *, gamma: float, curated: int, real: int
+) -> dict[str, np.ndarray]:
+    """Drives the loops curated at K = ∞ by the learnt rewards: `[cells, seeds, generations + 1]` a metric."""
 
     def make(weight):
         reward = world.linear(weight)
@@ -76,10 +64,11 @@ def play(
         pool = 4 * curated
         return world.loop(reward, cr.tilt(), observe, pool=pool, slot=pool, real=real)
 
-    columns = [{"attack": kind, "budget": budget, "seed": seed} for kind, budget in cells(budgets) for seed in seeds]
+    columns = [
+        {"attack": kind, "budget": budget, "seed": seed} for kind, budget in cells(budgets) for seed in loops.seeds()
+    ]
     grid = [{"weight": weight, "seed": row["seed"]} for weight, row in zip(weights, columns, strict=True)]
-    begin, advance = grids.programs(make, grid)
-    return drive(folder, settings, begin, advance, cells=columns, generations=generations, every=every, keep=keep)
+    return loops.driven(folder, make, grid, columns=columns)
 
 
 def courses(plane: World, weights: np.ndarray, *, generations: int) -> dict[str, np.ndarray]:

@@ -1,13 +1,11 @@
 """The experiment with adversaries from its flags to its folder."""
 
 import math
-from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
 from absl import flags
 
-from experiments import common, helps, twins
+from experiments import common, helps, loops, twins
 from experiments.adversary import annotators, attacked, report, world
 
 FLAGS = flags.FLAGS
@@ -41,33 +39,26 @@ def define() -> None:
 
 def main() -> None:
     """Plays both parts and leaves numbers, tables and figures in `--out`."""
-    out, settings = Path(FLAGS.out), common.settings()
+    out = Path(FLAGS.out)
     shares, budgets = ([float(text) for text in texts] for texts in (FLAGS.shares, FLAGS.budgets))
-    seeds = range(FLAGS.seed, FLAGS.seed + FLAGS.seeds)
     plane = world.on_grid(FLAGS.gamma)
-    played = {"gamma": FLAGS.gamma, "curated": FLAGS.curated, "real": FLAGS.real, "seeds": seeds}
-    played |= {"generations": FLAGS.generations, "every": FLAGS.every, "keep": FLAGS.keep}
+    played = {"gamma": FLAGS.gamma, "curated": FLAGS.curated, "real": FLAGS.real}
 
-    history = annotators.play(out / "annotators", settings, plane, shares, k=FLAGS.k, **played)
+    found = annotators.play(out / "annotators", plane, shares, k=FLAGS.k, **played)
     exact = annotators.courses(plane, shares, k=FLAGS.k, generations=FLAGS.generations)
     rows = [{"adversary": kind, "share": share} for kind, share in annotators.cells(shares)]
     twins.leave(out / "annotators", exact, rows)
-    people = _by_cell(history, FLAGS.seeds), {name: values[:, None] for name, values in exact.items()}
+    people = found, {name: values[:, None] for name, values in exact.items()}
 
     weights = attacked.learn(
-        budgets, gamma=FLAGS.gamma, comparisons=FLAGS.comparisons, horizon=FLAGS.horizon, seeds=seeds
+        budgets, gamma=FLAGS.gamma, comparisons=FLAGS.comparisons, horizon=FLAGS.horizon, seeds=loops.seeds()
     )
-    history = attacked.play(out / "attacked", settings, weights, budgets, **played)
+    found = attacked.play(out / "attacked", weights, budgets, **played)
     exact = attacked.courses(plane, weights, generations=FLAGS.generations)
-    rows = [{"attack": kind, "budget": b, "seed": seed} for kind, b in attacked.cells(budgets) for seed in seeds]
-    twins.leave(out / "attacked", exact, rows)
-    learnt = _by_cell(history, FLAGS.seeds), _by_cell({name: values.T for name, values in exact.items()}, FLAGS.seeds)
-    report.write(out, people, learnt, shares, budgets, k=FLAGS.k)
-
-
-def _by_cell(history: Mapping[str, np.ndarray], seeds: int) -> dict[str, np.ndarray]:
-    """`[generations + 1, cells × seeds, ...]` as `[cells, seeds, generations + 1, ...]`."""
-    return {name: common.by_row(values, values.shape[1] // seeds) for name, values in history.items()}
+    cells = [(kind, budget, seed) for kind, budget in attacked.cells(budgets) for seed in loops.seeds()]
+    twins.leave(out / "attacked", exact, [{"attack": kind, "budget": b, "seed": seed} for kind, b, seed in cells])
+    by_seed = {name: values.reshape(-1, FLAGS.seeds, values.shape[1]) for name, values in exact.items()}
+    report.write(out, people, (found, by_seed), shares, budgets, k=FLAGS.k)
 
 
 def _are_shares(texts: list[str]) -> bool:

@@ -9,7 +9,8 @@ from jax.tree_util import Partial
 import curated_retraining as cr
 from curated_retraining import data
 from curated_retraining.grids import Loop
-from curated_retraining.types import Array, Curator, Metrics, Model, Reward
+from curated_retraining.types import Array, Curator, Metrics, Reward
+from experiments import loops
 from experiments.gmm import RING
 from experiments.plane import population
 
@@ -56,16 +57,9 @@ def on_grid(gamma: float) -> World:
 def loop(reward: Reward, curate: Curator, observe: Metrics, *, real: int, pool: int, slot: int) -> Loop:
     """The pure loop of a mixture of Gaussians from `real` points."""
 
-    def model(steps: int) -> Model:
-        return cr.gmm(components=MODEL, steps=steps)
-
-    def start(key):
-        data_key, start_key = jax.random.split(key)
-        return cr.start(start_key, model(60), cr.replace(), RING.draw(data_key, real), slot=slot)
-
-    mixing = cr.replace()
-    step = cr.retraining(model(10), reward=reward, curate=curate, mixing=mixing, pool_size=pool, metrics=observe)
-    return Loop(start, step)
+    first, later = (cr.gmm(components=MODEL, steps=steps) for steps in (60, 10))
+    of_pool = {"reward": reward, "curate": curate, "mixing": cr.replace(), "metrics": observe}
+    return loops.loop(first, later, lambda key: RING.draw(key, real), pool=pool, slot=slot, **of_pool)
 
 
 def _linear(weight, x):

@@ -13,9 +13,8 @@ from jax.tree_util import Partial
 
 import curated_retraining as cr
 from curated_retraining import data, grids, metrics, theory
-from curated_retraining.driver import drive
 from curated_retraining.types import Array, Generation, Reward
-from experiments import common, helps, twins
+from experiments import common, helps, loops, twins
 from experiments.crowd import report
 from experiments.plane import population
 from experiments.plane.target import Target
@@ -97,34 +96,21 @@ def play(folder: Path, k: str, rewards: Reward, crowds: list[Crowd]) -> dict[str
 
     def make(fractions):
         people = (fractions, FLAGS.temperature, FLAGS.lapse)
-        step = cr.retraining(
+        return loops.loop(
+            first,
             later,
+            lambda key: RING.draw(key, FLAGS.real),
             reward=rewards,
             curate=cr.crowd_tilt(*people) if k == "inf" else cr.k_way(size, cr.crowd(*people)),
             mixing=cr.replace(),
-            pool_size=size * FLAGS.curated,
+            pool=size * FLAGS.curated,
+            slot=FLAGS.curated,
             metrics=metrics.join(metrics.proportions(RING.label, MODES), Partial(_of_crowd, fractions)),
         )
 
-        def start(key):
-            data_key, start_key = jax.random.split(key)
-            return cr.start(start_key, first, cr.replace(), RING.draw(data_key, FLAGS.real), slot=FLAGS.curated)
-
-        return grids.Loop(start, step)
-
-    seeds = range(FLAGS.seed, FLAGS.seed + FLAGS.seeds)
-    cells = grids.grid({"fractions": [crowd.fractions for crowd in crowds]}, seeds)
-    columns = grids.grid({"k": [k], "crowd": [crowd.name for crowd in crowds]}, seeds)
-    history = drive(
-        folder,
-        common.settings(),
-        *grids.programs(make, cells),
-        cells=columns,
-        generations=FLAGS.generations,
-        every=FLAGS.every,
-        keep=FLAGS.keep,
-    )
-    return {name: common.by_row(values, len(crowds)) for name, values in history.items()}
+    cells = grids.grid({"fractions": [crowd.fractions for crowd in crowds]}, loops.seeds())
+    columns = grids.grid({"k": [k], "crowd": [crowd.name for crowd in crowds]}, loops.seeds())
+    return loops.driven(folder, make, cells, columns=columns)
 
 
 def courses(rewards: Reward, crowds: list[Crowd]) -> dict[str, dict[str, np.ndarray]]:

@@ -13,6 +13,7 @@ import curated_retraining as cr
 from curated_retraining import grids, metrics
 from curated_retraining.driver import drive
 from curated_retraining.types import Array, Generation, Model, Reward, Static
+from experiments import loops
 
 FIRST, LATER = 60, 10  # EM steps of generation 0, and of a refit
 MODELS = ("gmm", "finite")
@@ -59,21 +60,17 @@ def play(
 def _make(static: Static, reward: Reward, temperature: float, lam: Array) -> grids.Loop:
     k, sizes = static.value
     first, later = (_model(sizes.model, steps) for steps in (FIRST, LATER))
-    mixing = cr.with_real(lam)
-    step = cr.retraining(
+    return loops.loop(
+        first,
         later,
+        lambda key: cr.ring(key, sizes.curated),
         reward=reward,
         curate=cr.k_way(k, cr.luce(temperature)),
-        mixing=mixing,
-        pool_size=k * sizes.curated,
+        mixing=cr.with_real(lam),
+        pool=k * sizes.curated,
+        slot=sizes.curated,
         metrics=metrics.join(metrics.reward_moments(), Partial(_kept, Static(sizes.samples), reward)),
     )
-
-    def start(key):
-        data_key, start_key = jax.random.split(key)
-        return cr.start(start_key, first, mixing, cr.ring(data_key, sizes.curated), slot=sizes.curated)
-
-    return grids.Loop(start, step)
 
 
 def _model(name: str, steps: int) -> Model:

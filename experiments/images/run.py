@@ -17,6 +17,7 @@ from curated_retraining.driver import claimed, drive, newest, write
 from curated_retraining.types import Dataset, Model, Reward, Static, lift, lift_all
 from experiments import common, helps
 from experiments.images import generators, loops, observed, report
+from experiments.loops import require_groups
 
 FLAGS = flags.FLAGS
 GAMMA = {"class_probability": 5.0, "confidence": 15.0}  # the paper's
@@ -157,8 +158,7 @@ def _settings(data: Split) -> dict[str, Any]:
     """The flags that the results depend on, with the defaults that depend on others filled in."""
     sizes = generators.sizes(FLAGS.preset, FLAGS.dataset)
     pool, first = FLAGS.pool or sizes.pool, FLAGS.first_steps or sizes.first
-    if pool % FLAGS.k:
-        raise app.UsageError(f"--pool={pool} does not split into groups of --k={FLAGS.k}: take a multiple of {FLAGS.k}")
+    require_groups(pool)
     if first % ROUNDS:
         raise app.UsageError(f"--first_steps={first} does not split into {ROUNDS} rounds: take a multiple of {ROUNDS}")
     if FLAGS.label >= len(data.train.names):

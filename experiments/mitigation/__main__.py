@@ -19,6 +19,7 @@ from curated_retraining.grids import Cell
 from experiments import common, helps, twins
 from experiments.compared import loops, numbers, ring
 from experiments.gmm import RING
+from experiments.loops import require_groups
 from experiments.mitigation import judge, methods
 from experiments.mitigation.methods import Method, Task
 
@@ -54,8 +55,7 @@ def define() -> None:
 
 def main() -> None:
     """Plays every mitigation at every strength and leaves numbers, a table and the figure in `--out`."""
-    if FLAGS.pool % FLAGS.k:
-        raise app.UsageError(f"--pool={FLAGS.pool} does not split into groups of {FLAGS.k}: take a multiple of it")
+    require_groups(FLAGS.pool)
     out, seeds = Path(FLAGS.out), loops.seeds()
     plane = ring.real(ring.liking(FLAGS.gamma, FLAGS.bonus))
     known = judge.calibrated(FLAGS.wrong, FLAGS.sharpness)

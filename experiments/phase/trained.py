@@ -19,7 +19,7 @@ from curated_retraining.driver import History, drive
 from curated_retraining.types import Array, LoopState, Metrics, Model, Static, lift_all
 from experiments.phase.exact import NUMBER, Cells, Found, moments
 from experiments.phase.levels import Levels
-from experiments.plane import models, run
+from experiments.plane import loops, models
 from experiments.plane.population import Population
 from experiments.plane.target import Target
 
@@ -112,7 +112,7 @@ def programs(
         models.kl(learner.model, later, plane, target),
     )
     columns = (lam, gamma, temperature, jnp.tile(seeds, len(cells)))
-    begin = Partial(run.generation_zero, Static(target), sizes, lift_all(first), (jnp.zeros(len(cells)), seeds))
+    begin = Partial(loops.generation_zero, Static(target), sizes, lift_all(first), (jnp.zeros(len(cells)), seeds))
     advance = Partial(generation, sizes, lift_all(later), observe, (jnp.asarray(liked, jnp.float32), r_min), columns)
     return begin, advance
 
@@ -130,7 +130,7 @@ def generation(
     def of(cell):
         (lam, gamma, temperature, seed), state = cell
         reward = cr.distance(*preferred, gamma=gamma)
-        return run.retrained(sizes, model, reward, observe, temperature, lam, seed, state)
+        return loops.retrained(sizes, model, reward, observe, temperature, lam, seed, state)
 
     return jax.lax.map(of, (columns, state))
 

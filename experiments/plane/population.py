@@ -6,6 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from absl import app
 
 from curated_retraining import theory
 from curated_retraining.types import Array, Reward, lift
@@ -39,6 +40,15 @@ def on_grid(target: Target, reward: Reward, epsilon: float) -> Population:
     p_ref, rewards, labels = at_points(lift(reward), grid)
     area = (x1 - x0) * (y1 - y0) / (SIDE - 1) ** 2
     return Population(grid, area, p_ref, rewards, labels, float(rewards.max()) - epsilon)
+
+
+def require_range(population: Population, gamma: float, temperature: float) -> None:
+    """Refuses rewards, at this `--gamma`, that range over more temperatures than the exact course takes."""
+    if (spread := population.reward_range(temperature)) > MAX_RANGE:
+        raise app.UsageError(
+            f"--gamma={gamma} with --temperature={temperature} makes rewards range over {spread:.0f} temperatures, the "
+            f"exact course takes {MAX_RANGE}: lower γ, or take --temperature=0"
+        )
 
 
 def course(

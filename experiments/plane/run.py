@@ -10,17 +10,16 @@ import numpy as np
 from absl import app, flags
 from jax.tree_util import Partial
 
-import curated_retraining as cr
 from curated_retraining import grids, metrics
 from curated_retraining.driver import History, drive
-from curated_retraining.types import Array, Dataset, LoopState, Metrics, Model, PRNGKey, Reward, Static, lift, lift_all
+from curated_retraining.types import Metrics, Model, Reward, Static, lift, lift_all
 from experiments import common, devices, helps
-from experiments.plane import models, population, report, rewards
+from experiments.loops import require_groups
+from experiments.plane import loops, models, population, report, rewards
 from experiments.plane.population import Population
 from experiments.plane.target import Target
 
 FLAGS = flags.FLAGS
-ONE = Static(None)  # device
 MOST = 2**31 - 1  # points are counted by int32
 
 
@@ -87,11 +86,7 @@ def play(target: Target, model: str, out: Path, *, snapshot: int) -> Played:
         label=FLAGS.label,
     )
     plane = population.on_grid(target, reward, rewards.EDGE[FLAGS.reward] * settings["gamma"])
-    if (spread := plane.reward_range(FLAGS.temperature)) > population.MAX_RANGE:
-        raise app.UsageError(
-            f"--gamma={settings['gamma']} with --temperature={FLAGS.temperature} makes rewards range over {spread:.0f} "
-            f"temperatures, the exact course takes {population.MAX_RANGE}: lower γ, or take --temperature=0"
-        )
+    population.require_range(plane, settings["gamma"], FLAGS.temperature)
     first = models.build(model, target, settings["first_steps"])
     later = models.build(model, target, settings["steps"])
     sizes = Static((FLAGS.real, settings["pool"], FLAGS.k))
@@ -100,8 +95,8 @@ def play(target: Target, model: str, out: Path, *, snapshot: int) -> Played:
     history = drive(
         out,
         settings,
-        Partial(generation_zero, Static(target), sizes, lift_all(first), grid, Static(mesh)),
-        Partial(generation, sizes, lift_all(later), lift(reward), observe, FLAGS.temperature, grid, Static(mesh)),
+        Partial(loops.generation_zero, Static(target), sizes, lift_all(first), grid, Static(mesh)),
+        Partial(loops.generation, sizes, lift_all(later), lift(reward), observe, FLAGS.temperature, grid, Static(mesh)),
         cells=cells,
         generations=FLAGS.generations,
         every=FLAGS.every,
@@ -115,8 +110,7 @@ def _settings(target: Target, model: str) -> dict[str, Any]:
     """The flags that the results depend on, with the defaults that depend on others filled in."""
     sizes = models.SIZES[model]
     pool = FLAGS.pool or FLAGS.k * sizes.curated
-    if pool % FLAGS.k:
-        raise app.UsageError(f"--pool={pool} does not split into groups of --k={FLAGS.k}: take a multiple of {FLAGS.k}")
+    require_groups(pool)
     if max(pool, FLAGS.real) > MOST:
         raise app.UsageError(
             f"--pool={pool}, --real={FLAGS.real} are more points than are counted here: {MOST} at most"
@@ -154,76 +148,3 @@ def _observed(target: Target, plane: Population, name: str, model: Model, snapsh
         models.kl(name, model, plane, target),
         metrics.snapshot(snapshot),
     )
-
-
-def generation_zero(
-    target: Static, sizes: Static, model: Model, grid: tuple[Array, Array], mesh: Static = ONE
-) -> LoopState:
-    """Each seed's model of its own real data, the same for all λ: `[lams × seeds, ...]`.
-
-    One device fits it once a seed, several fit it once a cell, each its own.
-    """
-    num_real, pool_size, k = sizes.value
-    lams, seeds = grid
-
-    def of(seed):
-        _, start_key, _ = _keys(seed)
-        real = real_data(target.value, seed, num_real)
-        return cr.start(start_key, model, cr.with_real(jnp.inf), real, slot=pool_size // k)
-
-    if mesh.value is not None:
-        return grids.mapped(of, jnp.tile(seeds, len(lams)), mesh=mesh.value)
-    return jax.tree.map(lambda leaf: jnp.concatenate([leaf] * len(lams)), grids.mapped(of, seeds))
-
-
-def real_data(target: Target, seed: Array, num: int) -> Dataset:
-    """The real data of a seed."""
-    return target.draw(_keys(seed)[0], num)
-
-
-def generation(
-    sizes: Static,
-    model: Model,
-    reward: Reward,
-    observe: Metrics,
-    temperature: float,
-    grid: tuple[Array, Array],
-    mesh: Static,
-    state: LoopState,
-) -> tuple[LoopState, dict[str, Array]]:
-    """One retraining of every cell, `[lams × seeds, ...]`; a seed has the same keys under every λ."""
-    lams, seeds = grid
-
-    def of(cell):
-        lam, seed, state = cell
-        return retrained(sizes, model, reward, observe, temperature, lam, seed, state)
-
-    return grids.mapped(of, (jnp.repeat(lams, len(seeds)), jnp.tile(seeds, len(lams)), state), mesh=mesh.value)
-
-
-def retrained(
-    sizes: Static,
-    model: Model,
-    reward: Reward,
-    observe: Metrics,
-    temperature: Array | float,
-    lam: Array,
-    seed: Array,
-    state: LoopState,
-) -> tuple[LoopState, dict[str, Array]]:
-    """One retraining of one cell; its reward, temperature and λ = #curated / #real may all be traced."""
-    _, pool_size, k = sizes.value
-    step = cr.retraining(
-        model,
-        reward=reward,
-        curate=cr.k_way(k, cr.luce(temperature)),
-        mixing=cr.with_real(lam),
-        pool_size=pool_size,
-        metrics=observe,
-    )
-    return step(_keys(seed)[2], state)
-
-
-def _keys(seed: Array) -> PRNGKey:
-    """The keys of the real data, of generation 0 and of the loop."""
-    return jax.random.split(jax.random.key(seed), 3)

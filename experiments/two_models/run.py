@@ -5,11 +5,11 @@ import math
 from pathlib import Path
 
 import numpy as np
-from absl import app, flags
+from absl import flags
 
 from curated_retraining import figures
 from curated_retraining.driver import claimed, write
-from experiments import common, helps, twins
+from experiments import common, helps, loops, twins
 from experiments.gmm import RING
 from experiments.plane import models
 from experiments.two_models import ring, toy
@@ -57,8 +57,7 @@ def main() -> None:
     """Plays the parts that the flags ask for; numbers, tables and figures are left in `--out`."""
     out = Path(FLAGS.out)
     settings = common.settings() | {"steps": _steps()[0], "first_steps": _steps()[1]}
-    if FLAGS.pool % FLAGS.k:
-        raise app.UsageError(f"--pool={FLAGS.pool} does not split into groups of --k={FLAGS.k}: take a multiple")
+    loops.require_groups(FLAGS.pool)
     with claimed(out.absolute(), settings):
         (out / "figures").mkdir(exist_ok=True)
         if "toy" in FLAGS.part:

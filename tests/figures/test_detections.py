@@ -1,31 +1,15 @@
 """The figures of detections: what is drawn where."""
 
-import sys
-
 import numpy as np
 import pytest
 from PIL import Image
 
 from curated_retraining import figures
 
-MODULE = sys.modules["curated_retraining.figures.detections"]
 TRUTH = np.array([2.0, 4.0])
 VALUE = np.array([[[2.1, 1.9], [4.2, np.inf]]])  # one row, two truths, two seeds
 ONE = figures.Estimates(TRUTH, VALUE, 0.8 * VALUE, 2 * VALUE, ["λ = 1"], True)
 SHARE = figures.Estimates(TRUTH / 4, VALUE / 5, VALUE / 6, VALUE / 4, ["K = 2"], False)
-
-
-@pytest.fixture
-def drawn(monkeypatch):
-    """Calls a figure's function and returns the figure that it was about to write."""
-    caught = []
-    monkeypatch.setattr(MODULE, "write", lambda path, figure: caught.append(figure))
-
-    def draw(function, *args, **kwargs):
-        function("nowhere.png", *args, **kwargs)
-        return caught.pop()
-
-    return draw
 
 
 def test_estimates_stand_beside_their_truths(drawn):

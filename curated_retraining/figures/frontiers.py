@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 
-from curated_retraining.figures.style import MARKERS, STYLE, WIDTH, FilePath, colour, finish, write
+from curated_retraining.figures.style import MARKERS, STYLE, WIDTH, FilePath, colour, finish, over_seeds, write
 
 LEAST = 1e-3  # nats: less excess KL is drawn on the lower border
 
@@ -56,13 +56,12 @@ def frontier(
     axes[1, 0].set_ylabel("KL beyond the frontier\nat equal reward (nats)")
     figure.align_ylabels()
     seeds = next(iter(next(iter(measured.values())).values())).shape[0]
-    over = "one seed" if seeds == 1 else f"mean and range over {seeds} seeds"
     legend = [Line2D([], [], **_look(index, name in apart), label=name) for index, name in enumerate(names)]
     legend += [
         Line2D([], [], **_OPTIMUM, label="frontier, p ∝ p_ref exp(r/β)"),
         Line2D([], [], color="0.3", linestyle="--", linewidth=0.8, label=f"{theory}, in a method's colour"),
         *([Line2D([], [], **_hollow("0.3", "o"), label=f"{theory}, of a single place")] if apart else []),
-        Line2D([], [], color="0.75", linewidth=1.8, marker="o", markerfacecolor="0.3", label=over),
+        Line2D([], [], color="0.75", linewidth=1.8, marker="o", markerfacecolor="0.3", label=over_seeds(seeds)),
     ]
     finish(figure, legend, title)
     write(path, figure)

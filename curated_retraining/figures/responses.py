@@ -6,7 +6,18 @@ import matplotlib
 import numpy as np
 from matplotlib.lines import Line2D
 
-from curated_retraining.figures.style import MARKERS, STYLE, FilePath, colour, finish, panels, require_rows, write
+from curated_retraining.figures.style import (
+    MARKERS,
+    STYLE,
+    FilePath,
+    colour,
+    finish,
+    over_seeds,
+    panels,
+    require_rows,
+    title_of,
+    write,
+)
 
 
 @matplotlib.rc_context(STYLE)
@@ -31,7 +42,6 @@ def along(
     the horizontal axis shows. `marks` `[rows]` are dotted lines at places along it, left out where not inside. The
     quantities in `zero` have a line at zero.
     """
-    labels = labels or {}
     figure, axes = panels(len(measured), (3.4 if len(measured) < 3 else 2.3, 2.3))
     inside = [] if marks is None else [(row, at) for row, at in enumerate(marks) if exact_x[0] <= at <= exact_x[-1]]
     for ax, (name, runs) in zip(axes, measured.items(), strict=True):
@@ -47,11 +57,12 @@ def along(
             spread = np.stack([mean - values.min(axis=0), values.max(axis=0) - mean])
             ax.plot(exact_x, exact[name][row], color=colour(row), linestyle="--")
             ax.errorbar(np.asarray(x)[there], mean, spread, **_points(row), elinewidth=0.8)
-        ax.set(xlabel=axis, ylabel=labels.get(name, name.replace("_", " ")))
+        ax.set(xlabel=axis, ylabel=title_of(name, labels))
     seeds = next(iter(measured.values())).shape[1]
-    over = "one seed" if seeds == 1 else f"mean and range over {seeds} seeds"
     legend = [Line2D([], [], **_points(row), label=name) for row, name in enumerate(rows)]
-    legend.append(Line2D([], [], color="0.3", linestyle="", marker="o", markerfacecolor="none", label=over))
+    legend.append(
+        Line2D([], [], color="0.3", linestyle="", marker="o", markerfacecolor="none", label=over_seeds(seeds))
+    )
     legend.append(Line2D([], [], color="0.3", linestyle="--", label="exact"))
     if inside:
         legend.append(Line2D([], [], color="0.3", linestyle=":", label=marks_label))

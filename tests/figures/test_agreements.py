@@ -1,7 +1,6 @@
 """Points that set measured changes beside predicted ones, and curves over another axis than generations."""
 
 import numpy as np
-import pytest
 from matplotlib.colors import to_rgba
 from PIL import Image
 
@@ -10,20 +9,6 @@ from curated_retraining.figures.style import COLOURS
 
 RNG = np.random.default_rng(0)
 VALUES = {"one": {"a": RNG.normal(size=(2, 9)), "b": RNG.normal(size=(2, 5))}, "other": {"b": RNG.normal(size=(2, 4))}}
-
-
-@pytest.fixture
-def drawn(monkeypatch):
-    """Calls a function of `figures` and returns the figure that it was about to write."""
-    caught = []
-    for module in (figures.agreements, figures.courses):
-        monkeypatch.setattr(module, "write", lambda path, figure: caught.append(figure))
-
-    def draw(function, *args, **kwargs):
-        function("nowhere.png", *args, **kwargs)
-        return caught.pop()
-
-    return draw
 
 
 def test_points_are_where_they_should_be_in_the_colour_of_their_kind(drawn):

@@ -1,5 +1,3 @@
-import sys
-
 import numpy as np
 import pytest
 from matplotlib.colors import LogNorm, to_rgba
@@ -8,7 +6,6 @@ from PIL import Image
 from curated_retraining import figures
 from curated_retraining.figures import style
 
-MODULE = sys.modules["curated_retraining.figures.maps"]  # `figures.plane` and the others are modules still
 X, Y = np.geomspace(0.1, 10, 5), np.geomspace(2, 32, 3)
 LINE = (np.geomspace(1e-3, 1e3, 200), 1 + 1 / np.geomspace(1e-3, 1e3, 200))
 KL = np.random.default_rng(0).random((3, 5)) + 1
@@ -21,19 +18,6 @@ LOOK = {
 }  # fmt: skip
 
 
-@pytest.fixture
-def drawn(monkeypatch):
-    """Calls `heat_maps` and returns the figure that it was about to write."""
-    caught = []
-    monkeypatch.setattr(MODULE, "write", lambda path, figure: caught.append(figure))
-
-    def draw(*args, **kwargs):
-        figures.heat_maps("nowhere.png", *args, **kwargs)
-        return caught.pop()
-
-    return draw
-
-
 def test_the_file_is_a_whole_picture(tmp_path):
     figures.heat_maps(tmp_path / "maps.png", VALUES, **LOOK)
     with Image.open(tmp_path / "maps.png") as image:
@@ -43,7 +27,7 @@ def test_the_file_is_a_whole_picture(tmp_path):
 
 
 def test_cells_hold_their_numbers_around_their_settings(drawn):
-    figure = drawn(VALUES, **LOOK)
+    figure = drawn(figures.heat_maps, VALUES, **LOOK)
     for ax, (name, values) in zip(maps_of(figure), VALUES.items(), strict=True):
         mesh = ax.collections[0]
         np.testing.assert_array_equal(mesh.get_array().filled(np.nan), values)
@@ -59,18 +43,18 @@ def test_cells_hold_their_numbers_around_their_settings(drawn):
 
 
 def test_a_logarithmic_scale_is_for_wide_ranges(drawn):
-    figure = drawn({"collapse": 1 + KL}, **LOOK)
+    figure = drawn(figures.heat_maps, {"collapse": 1 + KL}, **LOOK)
     assert not isinstance(maps_of(figure)[0].collections[0].norm, LogNorm)
 
 
 def test_the_line_lies_where_it_is_and_one_outside_is_left_out(drawn):
-    figure = drawn(VALUES, **LOOK)
+    figure = drawn(figures.heat_maps, VALUES, **LOOK)
     for ax in maps_of(figure):
         (line,) = ax.lines
         np.testing.assert_array_equal(line.get_xydata().T, LINE)
         assert line.get_linestyle() == "--"
         assert ax.get_xlim()[1] < 1e3 and ax.get_ylim()[1] < 1e3  # it does not widen the map
-    outside = drawn(VALUES, **LOOK | {"line": (LINE[0], LINE[1] * 0 + 100)})
+    outside = drawn(figures.heat_maps, VALUES, **LOOK | {"line": (LINE[0], LINE[1] * 0 + 100)})
     assert not maps_of(outside)[0].lines and texts(outside) == ["never"]
 
 
@@ -78,7 +62,7 @@ def test_circles_share_the_scale_and_are_hollow_where_there_is_no_number(drawn):
     at = (np.array([0.1, 1.0, 10.0]), np.array([2.0, 8.0, 32.0]))
     circles = {"kl": np.array([0.5, 1.5, 3.0]), "collapse": np.array([1.0, np.nan, 500.0])}
     labels = {"circles_label": "trained", "hollow_label": "not seen"}
-    figure = drawn(VALUES, **LOOK, circles=circles, at=at, **labels)
+    figure = drawn(figures.heat_maps, VALUES, **LOOK, circles=circles, at=at, **labels)
     for ax, (name, values) in zip(maps_of(figure), circles.items(), strict=True):
         mesh, dots = ax.collections[0], [line for line in ax.lines if line.get_linestyle() == "None"]
         shown = np.concatenate([VALUES[name].ravel(), values])
@@ -94,17 +78,19 @@ def test_circles_share_the_scale_and_are_hollow_where_there_is_no_number(drawn):
 
 @pytest.mark.filterwarnings("error")  # a layout that finds no room, or a scale without ends, warns
 def test_maps_of_one_value_or_none_are_drawn(drawn):
-    figure = drawn({"kl": 0 * KL, "collapse": np.nan * KL}, **LOOK)
+    figure = drawn(figures.heat_maps, {"kl": 0 * KL, "collapse": np.nan * KL}, **LOOK)
     figure.draw_without_rendering()
     constant, nothing = maps_of(figure)
     assert constant.collections and not nothing.collections and len(figure.axes) == 3
-    single = drawn({"collapse": np.full((1, 1), 0.125)}, **LOOK | {"x": X[:1], "y": Y[:1]})
+    single = drawn(figures.heat_maps, {"collapse": np.full((1, 1), 0.125)}, **LOOK | {"x": X[:1], "y": Y[:1]})
     assert maps_of(single)[0].get_xlim()[0] < X[0] < maps_of(single)[0].get_xlim()[1]
 
 
 def test_each_meaning_has_its_own_hatch_and_nothing_is_covered(drawn):
     values = {name: np.where(KL > 1.5, KL, np.nan) for name in ("a", "b", "c", "d", "e")}
-    figure = drawn(values, **LOOK | {"missing": {name: "not reached" for name in "abcd"} | {"e": "never"}})
+    figure = drawn(
+        figures.heat_maps, values, **LOOK | {"missing": {name: "not reached" for name in "abcd"} | {"e": "never"}}
+    )
     hatches = [ax.patch.get_hatch() for ax in maps_of(figure)]
     assert len(set(hatches[:4])) == 1 and hatches[4] != hatches[0]
     assert texts(figure) == ["threshold", "not reached", "never"]

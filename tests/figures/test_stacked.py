@@ -29,20 +29,6 @@ SIGHTS = [
 ]
 
 
-@pytest.fixture
-def drawn(monkeypatch):
-    """Calls a function of `figures` and returns the figure that it was about to write."""
-    caught = []
-    for module in (figures.stacked, figures.images):
-        monkeypatch.setattr(module, "write", lambda path, figure: caught.append(figure))
-
-    def draw(function, *args, **kwargs):
-        function("nowhere.png", *args, **kwargs)
-        return caught.pop()
-
-    return draw
-
-
 @pytest.mark.filterwarnings("error")  # a layout that finds no room warns
 def test_files_are_whole_pictures_and_settings_do_not_last(tmp_path):
     before = dict(matplotlib.rcParams)

@@ -1,5 +1,3 @@
-import sys
-
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
@@ -8,27 +6,12 @@ from PIL import Image
 from curated_retraining import figures
 from curated_retraining.figures.style import COLOURS
 
-PATHS, TERNARY = (sys.modules[f"curated_retraining.figures.{name}"] for name in ("paths", "ternary"))
 ROWS = ["pure loop, λ = ∞", "real + curated, λ = 1"]
 RNG = np.random.default_rng(0)
 MEASURED = {name: RNG.uniform(-0.7, 0.7, (2, 3, 5, 2)) for name in ("taste", "population")}
 EXACT = {"population": RNG.uniform(-0.7, 0.7, (2, 5, 2))}
 SHARE = RNG.dirichlet(np.ones(3), size=(2, 3, 5))  # [rows, seeds, generations, 3]
 NAMES = ["rock", "paper", "scissors"]
-
-
-@pytest.fixture
-def drawn(monkeypatch):
-    """Calls a function of `figures` and returns the figure that it was about to write."""
-    caught = []
-    for module in (PATHS, TERNARY):
-        monkeypatch.setattr(module, "write", lambda path, figure: caught.append(figure))
-
-    def draw(function, *args, **kwargs):
-        function("nowhere.png", *args, **kwargs)
-        return caught.pop()
-
-    return draw
 
 
 def test_the_disk_holds_the_courses_of_every_seed_and_the_exact_one(drawn):
@@ -63,7 +46,7 @@ def test_a_triangle_puts_a_kind_alone_in_its_corner_and_an_even_mixture_in_the_m
 
 def test_grid_lines_are_where_one_share_is_even(drawn):
     (ax,) = drawn(figures.ternary, SHARE[:1], None, rows=ROWS[:1], names=NAMES).axes
-    corners = np.vstack([TERNARY.CORNERS.T, np.ones(3)])
+    corners = np.vstack([figures.paths.CORNERS.T, np.ones(3)])
     grid = [line.get_xydata() for line in ax.lines if line.get_zorder() == 0]
     levels = []
     for ends in grid:

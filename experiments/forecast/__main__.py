@@ -11,32 +11,24 @@ import hashlib
 import math
 import sys
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
-from absl import app, flags
+from absl import flags
 
 from curated_retraining import forecast
 from curated_retraining.driver import claimed, write
 from curated_retraining.forecast import Forecast
-from experiments import arrays, common, forecast_report, helps
+from experiments import common, helps
+from experiments.forecast import report
+from experiments.forecast.samples import Samples, check, ends, floor, load
 
 FLAGS = flags.FLAGS
-WIDEST = 1000.0  # range of r / τ: memory grows in proportion
 OF_RESULTS = (
     "rewards", "labels", "real_rewards", "real_labels", "k", "lam", "temperature", "generations", "bootstrap", "level",
     "keep", "entropy_floor", "seed",
 )  # fmt: skip
-
-
-class Samples(NamedTuple):
-    """What the forecast is made from."""
-
-    reward: np.ndarray  # [n]
-    label: np.ndarray | None  # [n]
-    real_reward: np.ndarray | None  # [m]
-    real_label: np.ndarray | None  # [m]
 
 
 def define() -> None:
@@ -77,64 +69,19 @@ def main() -> None:
             [
                 f"{len(samples.reward)} samples and {_real(samples)}; K = {FLAGS.k}, temperature {FLAGS.temperature:g}"
                 + (f"; in brackets the {band}" if FLAGS.bootstrap else ""),
-                forecast_report.table(forecasts, lams, len(samples.reward) if alone else None),
+                report.table(forecasts, lams, len(samples.reward) if alone else None),
                 *required(samples, classes),
             ]
         )
-        write(out / "forecast.csv", forecast_report.by_generation(forecasts, lams))
-        write(out / "classes.csv", forecast_report.by_class(forecasts, lams))
+        write(out / "forecast.csv", report.by_generation(forecasts, lams))
+        write(out / "classes.csv", report.by_class(forecasts, lams))
         write(out / "forecast.txt", said + "\n")
         (out / "figures").mkdir(exist_ok=True)
         title = f"Forecast from {len(samples.reward):,} samples, K = {FLAGS.k}"
         metrics = ("reward_mean", "entropy") if classes > 1 else ("reward_mean", "kl") if alone else ("reward_mean",)
-        forecast_report.draw(out / "figures/forecast.png", forecasts, lams, metrics, band=band, title=title)
+        report.draw(out / "figures/forecast.png", forecasts, lams, metrics, band=band, title=title)
     print(said)
     print(f"results in {out}: forecast.csv, classes.csv, forecast.txt and figures/forecast.png")
-
-
-def load() -> Samples:
-    """The arrays that the flags name.
-
-    Raises:
-        app.UsageError: where a file is not what it should be, or one is missing.
-    """
-    if FLAGS.real_labels and not FLAGS.real_rewards:
-        raise app.UsageError("--real_labels is given without --real_rewards: give both or none")
-    if FLAGS.real_rewards and bool(FLAGS.labels) != bool(FLAGS.real_labels):
-        raise app.UsageError(
-            "one of --labels and --real_labels is given: the model and the real data need both or none"
-        )
-
-    reward = arrays.rewards(FLAGS.rewards)
-    label = arrays.labels(FLAGS.labels, FLAGS.rewards, len(reward)) if FLAGS.labels else None
-    if not FLAGS.real_rewards:
-        return Samples(reward, label, None, None)
-    real = arrays.rewards(FLAGS.real_rewards)
-    real_label = arrays.labels(FLAGS.real_labels, FLAGS.real_rewards, len(real)) if FLAGS.real_labels else None
-    return Samples(reward, label, real, real_label)
-
-
-def check(samples: Samples) -> int:
-    """The number of classes.
-
-    Raises:
-        app.UsageError: where the samples and the flags do not go together.
-    """
-    lowest, highest = _ends(samples)
-    if highest > math.log(np.finfo(np.float64).max):
-        remedy = "subtract a number from all rewards, which changes no choice"
-        raise app.UsageError(f"the largest reward is {highest:g}, and its exponential overflows: {remedy}")
-    if FLAGS.temperature > 0 and (highest - lowest) / FLAGS.temperature > WIDEST:
-        remedy = "take a higher temperature, or 0 for best-of-K"
-        span = f"the rewards, {lowest:g} to {highest:g}, span more than {WIDEST:g} times"
-        raise app.UsageError(f"{span} --temperature={FLAGS.temperature:g}: {remedy}")
-    classes = 1 + max((int(of.max()) for of in (samples.label, samples.real_label) if of is not None), default=0)
-    if FLAGS.keep and _floor(FLAGS.keep)[0] >= classes:
-        raise app.UsageError(f"--keep={FLAGS.keep} is of no class in the labels: take one of 0 to {classes - 1}")
-    if FLAGS.entropy_floor is not None and FLAGS.entropy_floor > math.log(classes):
-        most = f"{math.log(classes):.4g} nats, the most that {classes} of them have"
-        raise app.UsageError(f"--entropy_floor={FLAGS.entropy_floor:g} is an entropy of classes over {most}")
-    return classes
 
 
 def predict(samples: Samples, classes: int) -> list[Forecast]:
@@ -154,12 +101,12 @@ def predict(samples: Samples, classes: int) -> list[Forecast]:
     each = [
         jax.tree.map(lambda *rows: np.stack([np.asarray(row) for row in rows]), *f) for f in zip(*found, strict=True)
     ]
-    return [_raised(one, _ends(samples)[1]) for one in each]
+    return [_raised(one, ends(samples)[1]) for one in each]
 
 
 def required(samples: Samples, classes: int) -> list[str]:
     """A line about the real share that keeps what the flags name, if they do."""
-    keep = FLAGS.keep and _floor(FLAGS.keep)
+    keep = FLAGS.keep and floor(FLAGS.keep)
     goals = [f"class {keep[0]} at {keep[1]:g} or more"] if keep else []
     goals += [] if FLAGS.entropy_floor is None else [f"the entropy at {FLAGS.entropy_floor:g} nats or more"]
     if not goals:
@@ -179,8 +126,8 @@ def required(samples: Samples, classes: int) -> list[str]:
 def _options(samples: Samples, classes: int) -> dict[str, Any]:
     """The arguments of all forecasts; rewards less their largest, since choices see differences alone."""
     of_loop = {"k": float(FLAGS.k), "generations": FLAGS.generations, "temperature": FLAGS.temperature}
-    real = None if samples.real_reward is None else samples.real_reward - _ends(samples)[1]
-    lowered = samples._replace(reward=samples.reward - _ends(samples)[1], real_reward=real)
+    real = None if samples.real_reward is None else samples.real_reward - ends(samples)[1]
+    lowered = samples._replace(reward=samples.reward - ends(samples)[1], real_reward=real)
     return of_loop | lowered._asdict() | {"classes": classes}
 
 
@@ -193,24 +140,13 @@ def _raised(one: Forecast, by: float) -> Forecast:
     )
 
 
-def _ends(samples: Samples) -> tuple[float, float]:
-    """The least and the largest reward."""
-    rewards = [of for of in (samples.reward, samples.real_reward) if of is not None]
-    return float(min(of.min() for of in rewards)), float(max(of.max() for of in rewards))
-
-
 def _real(samples: Samples) -> str:
     return "real data like them" if samples.real_reward is None else f"{len(samples.real_reward)} of real data"
 
 
-def _floor(text: str) -> tuple[int, float]:
-    label, _, floor = text.partition(":")
-    return int(label), float(floor)
-
-
 def _is_floor(text: str | None) -> bool:
     try:
-        return text is None or (_floor(text)[0] >= 0 and 0 < _floor(text)[1] < 1)
+        return text is None or (floor(text)[0] >= 0 and 0 < floor(text)[1] < 1)
     except ValueError:
         return False
 

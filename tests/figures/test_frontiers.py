@@ -1,12 +1,9 @@
-import sys
-
 import numpy as np
 import pytest
 from PIL import Image
 
 from curated_retraining import figures
 
-MODULE = sys.modules["curated_retraining.figures.frontier"]
 RNG = np.random.default_rng(0)
 MEASURED = {"one": {"a": RNG.random((3, 4, 3)), "b": RNG.random((3, 2, 3))}, "two": {"b": RNG.random((3, 2, 3))}}
 EXACT = {problem: {name: RNG.random(runs.shape[1:]) for name, runs in of.items()} for problem, of in MEASURED.items()}
@@ -21,11 +18,9 @@ def test_the_file_is_a_whole_picture(tmp_path):
         assert image.format == "PNG" and image.width > 1400
 
 
-def test_lines_are_means_and_dashed_ones_exact(monkeypatch):
-    caught = []
-    monkeypatch.setattr(MODULE, "write", lambda path, figure: caught.append(figure))
-    figures.frontier("nowhere.png", MEASURED, EXACT, OPTIMUM, apart=["b"])
-    upper, other, lower, _ = caught[0].axes
+def test_lines_are_means_and_dashed_ones_exact(drawn):
+    figure = drawn(figures.frontier, MEASURED, EXACT, OPTIMUM, apart=["b"])
+    upper, other, lower, _ = figure.axes
     optimum, a, a_exact, b, b_exact = (line for line in upper.lines if len(line.get_xydata()))
     np.testing.assert_allclose(optimum.get_xydata(), OPTIMUM["one"])
     np.testing.assert_allclose(a.get_xydata(), MEASURED["one"]["a"].mean(axis=0)[:, :2])

@@ -10,7 +10,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
-from curated_retraining.figures.style import COLOURS, MARKERS, STYLE, FilePath, colour, finish, write
+from curated_retraining.figures.style import COLOURS, MARKERS, STYLE, FilePath, colour, finish, over_seeds, write
 
 _HALO = [withStroke(linewidth=1.6, foreground="white")]
 
@@ -49,10 +49,9 @@ def tradeoff(
     ax.margins(0.13, 0.08)  # room for strengths
     _name_points(ax, measured, strengths)
     seeds = next(iter(measured.values()))[0].shape[1]
-    over = "one seed" if seeds == 1 else f"mean, bars: range over {seeds} seeds"
     grey = {"color": "0.4", "markersize": 3.5}
     legend = [Line2D([], [], **_look(index), label=name) for index, name in enumerate(measured)]
-    legend.append(Line2D([], [], linestyle="", marker="o", label=over, **grey))
+    legend.append(Line2D([], [], linestyle="", marker="o", label=over_seeds(seeds, "mean, bars: range"), **grey))
     if exact:
         legend.append(Line2D([], [], linestyle="--", marker="o", markerfacecolor="none", label=theory, **grey))
     finish(figure, legend, title)

@@ -1,12 +1,9 @@
-import sys
-
 import numpy as np
 import pytest
 from PIL import Image
 
 from curated_retraining import figures
 
-MODULE = sys.modules["curated_retraining.figures.along"]
 X, DENSE = np.array([0.0, 1.0, 2.0]), np.linspace(0, 2, 9)
 RUNS = np.random.default_rng(0).normal(size=(2, 4, 3))  # [rows, seeds, x]
 RUNS[:, :, 0] = np.nan
@@ -15,11 +12,9 @@ LOOK = {"x": X, "exact_x": DENSE, "axis": "strength", "rows": ["p", "q"], "label
 MARKS = {"marks": np.array([0.5, 7.0]), "marks_label": "turns", "zero": ["j"]}
 
 
-def test_points_are_means_with_their_range_and_lines_are_exact(monkeypatch):
-    caught = []
-    monkeypatch.setattr(MODULE, "write", lambda path, figure: caught.append(figure))
-    figures.along("nowhere.png", {"j": RUNS}, {"j": EXACT}, **LOOK, **MARKS)
-    (ax,) = caught[0].axes
+def test_points_are_means_with_their_range_and_lines_are_exact(drawn):
+    figure = drawn(figures.along, {"j": RUNS}, {"j": EXACT}, **LOOK, **MARKS)
+    (ax,) = figure.axes
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("strength", "alignment J")
     for row, container in enumerate(ax.containers):
         points, _, (bars,) = container
@@ -31,7 +26,7 @@ def test_points_are_means_with_their_range_and_lines_are_exact(monkeypatch):
     np.testing.assert_array_equal([line.get_ydata() for line in dashed], EXACT)
     dotted = [line.get_xdata()[0] for line in ax.lines if line.get_linestyle() == ":"]
     assert dotted == [0.5]  # the other mark lies outside
-    texts = [text.get_text() for text in caught[0].legends[0].get_texts()]
+    texts = [text.get_text() for text in figure.legends[0].get_texts()]
     assert texts == ["p", "q", "mean and range over 4 seeds", "exact", "turns"]
 
 

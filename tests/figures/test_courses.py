@@ -26,20 +26,6 @@ EXACT = np.random.default_rng(2).random((2, 5))
 SHARE = np.random.default_rng(3).dirichlet(np.ones(9), size=(2, 3, 5))  # [rows, seeds, generations, classes]
 
 
-@pytest.fixture
-def drawn(monkeypatch):
-    """Calls a function of `figures` and returns the figure that it was about to write."""
-    caught = []
-    for module in (figures.plane, figures.courses):
-        monkeypatch.setattr(module, "write", lambda path, figure: caught.append(figure))
-
-    def draw(function, *args, **kwargs):
-        function("nowhere.png", *args, **kwargs)
-        return caught.pop()
-
-    return draw
-
-
 def test_files_are_whole_pictures_made_without_pyplot_or_lasting_settings(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)  # importing it would raise
     before = dict(matplotlib.rcParams)
@@ -121,10 +107,8 @@ def test_density_is_where_the_sample_is_and_integrates_to_its_share_inside():
 
 def test_density_near_the_border_counts_what_lies_just_outside():
     even = np.stack(np.meshgrid(np.arange(-6, 7, STEP), np.arange(-6, 7, STEP)), axis=-1).reshape(-1, 2)
-    even_density = density.smoothed(even, EXTENT, X.shape)
-    np.testing.assert_allclose(
-        even_density, 1 / (len(even) * STEP**2), rtol=1e-9
-    )  # a point a cell: even up to the edges
+    found = density.smoothed(even, EXTENT, X.shape)
+    np.testing.assert_allclose(found, 1 / (len(even) * STEP**2), rtol=1e-9)  # a point a cell: even up to the edges
 
 
 def test_each_panel_shows_its_row_and_generation(drawn):

@@ -1,0 +1,1 @@
+"""Forecasts of a user's own loop, from files."""

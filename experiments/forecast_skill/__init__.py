@@ -1,0 +1,1 @@
+"""How well a forecast foretells a trained loop."""

@@ -1,0 +1,1 @@
+"""A learned reward beside the true one."""

@@ -1,0 +1,48 @@
+"""The networks of `docs/howto/own_model.md`, in flax nnx, equinox and plain functions, as models."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from test_examples import blocks
+
+import curated_retraining as cr
+
+PAGE = "docs/howto/own_model.md"
+MEAN, SD, NUM = jnp.array([1.0, -0.5]), 0.5, 2000
+
+
+@pytest.fixture(scope="module")
+def page():
+    """The names of the page but for its last block, which plays `of_plain`."""
+    names = {"__name__": "page"}
+    for block in blocks(PAGE, "python")[:-1]:
+        exec(compile(block, PAGE, "exec"), names)
+    return names
+
+
+@pytest.mark.parametrize("name", ["of_nnx", "of_equinox", pytest.param("of_plain", marks=pytest.mark.long)])
+def test_a_network_becomes_a_model_that_fits_weighted_points(page, name):
+    """Every second point lies elsewhere, with weight zero."""
+    model, far = page[name], jnp.arange(NUM) % 2
+    x = MEAN[None] + SD * jax.random.normal(jax.random.key(0), (NUM, 2)) + 5.0 * far[:, None]
+    data = cr.Dataset(x, (1.0 - far) / (NUM / 2))
+
+    @jax.jit
+    def fitted(key):
+        init_key, fit_key, sample_key = jax.random.split(key, 3)
+        begin = model.init(init_key, x)
+        state = model.fit(fit_key, begin, data)
+        scores = jnp.stack([data.weight @ model.log_prob(each, x) for each in (begin, state)])
+        return begin, state, model.sample(sample_key, state, NUM), scores
+
+    with jax.numpy_rank_promotion("allow"), jax.debug_key_reuse(False):  # as a user has it
+        begin, state, drawn, (before, after) = fitted(jax.random.key(1))
+    chex.assert_trees_all_equal_shapes_and_dtypes(begin, state)
+    best = -2 * (
+        np.log(SD) + 0.5 * np.log(2 * np.pi * np.e)
+    )  # the mean of the true log density, ± 0.03 of 1,000 points
+    assert before < best - 1 and abs(after - best) < 0.1
+    np.testing.assert_allclose(drawn.mean(axis=0), MEAN, atol=0.1)  # 5 standard errors of points, samples and steps
+    np.testing.assert_allclose(drawn.std(axis=0), SD, atol=0.1)
