@@ -16,7 +16,7 @@ import pytest
 from jax.tree_util import Partial
 
 import curated_retraining as cr
-from curated_retraining.driver import RunError, drive, newest, table
+from curated_retraining.driver import RunError, drive, histories, newest, table
 
 CELLS = [{"lam": "inf", "seed": 0}, {"lam": "1", "seed": 0}]
 SETTINGS = {"gamma": 10.0, "lam": ["inf", "1"]}
@@ -165,6 +165,16 @@ def test_the_checkpoints_of_another_architecture_are_refused_and_nothing_is_touc
     with pytest.raises(RunError, match="another program's"):
         drive(tmp_path / "run", SETTINGS, wider, Partial(advance, 1.0), cells=CELLS, generations=1)
     assert _contents(tmp_path / "run") == before
+
+
+def test_a_history_is_cut_off_where_it_goes_on_and_its_digests_are_of_all_before(tmp_path):
+    first, other, then = ({"a": np.full((1, 1), value)} for value in (1.0, 2.0, 3.0))
+    path, different = tmp_path / "one", tmp_path / "other"
+    begun = histories.append(path, histories.START, [first])
+    histories.append(path, begun, [other, other])
+    place = histories.append(path, begun, [then])
+    assert path.stat().st_size == place.end and [row["a"].item() for row, _ in histories.read(path)] == [1, 3]
+    assert histories.append(different, histories.START, [other, then]).sha256 != place.sha256
 
 
 def test_numbers_that_are_not_finite_stop_the_run(tmp_path):
