@@ -1,3 +1,4 @@
+import contextlib
 import csv
 import io
 import json
@@ -16,7 +17,7 @@ import pytest
 from jax.tree_util import Partial
 
 import curated_retraining as cr
-from curated_retraining.driver import RunError, drive, histories, newest, table
+from curated_retraining.driver import RunError, drive, histories, interrupts, newest, table
 
 CELLS = [{"lam": "inf", "seed": 0}, {"lam": "1", "seed": 0}]
 SETTINGS = {"gamma": 10.0, "lam": ["inf", "1"]}
@@ -145,6 +146,26 @@ def test_a_damaged_checkpoint_is_put_aside_and_the_one_before_is_used(tmp_path, 
             assert f"damaged: it is now {copy}/damaged/2-0, and generation 1 is used" in capsys.readouterr().out
             put_aside += 1
     assert put_aside >= 3  # the state, the history and the digest at least
+
+
+def test_what_is_whole_but_of_another_run_counts_as_damaged(tmp_path):
+    """A state with the digest of another, and a history that no checkpoint was saved with."""
+    run, other = tmp_path / "run", tmp_path / "other"
+    intact, _ = go(run, generations=2), go(other, generations=2, scale=0.5)
+    shutil.rmtree(run / "checkpoints/2/state")
+    shutil.copytree(other / "checkpoints/2/state", run / "checkpoints/2/state")
+    np.testing.assert_equal(go(run, generations=2), intact)
+    assert (run / "damaged/2-0").exists()
+    shutil.copy(other / "history.bin", run / "history.bin")
+    with pytest.raises(RunError, match="2 stands on a history that is damaged"):
+        go(run, generations=2)
+
+
+def test_a_signal_in_the_last_generation_stops_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(interrupts, "held", lambda: contextlib.nullcontext(lambda: signal.SIGTERM))
+    assert go(tmp_path, generations=0)["reward_mean"].shape == (1, 2)
+    with pytest.raises(RunError, match="stopped by SIGTERM after generation 1"):
+        go(tmp_path, generations=2)
 
 
 def test_where_no_checkpoint_is_intact_the_run_is_refused_and_nothing_is_touched(tmp_path):
