@@ -17,7 +17,7 @@ import pytest
 from jax.tree_util import Partial
 
 import curated_retraining as cr
-from curated_retraining.driver import RunError, drive, histories, interrupts, newest, table
+from curated_retraining.driver import RunError, advanced, drive, histories, interrupts, newest, table
 
 CELLS = [{"lam": "inf", "seed": 0}, {"lam": "1", "seed": 0}]
 SETTINGS = {"gamma": 10.0, "lam": ["inf", "1"]}
@@ -202,6 +202,17 @@ def test_numbers_that_are_not_finite_stop_the_run(tmp_path):
     with pytest.raises(RunError, match=r"reward_mean is not finite in generation 0 \(lam=inf, seed=0\)"):
         go(tmp_path / "run", scale=jnp.nan)
     assert not (tmp_path / "run/metrics.csv").exists()
+
+
+def test_what_a_loop_remembers_may_be_anything_and_its_model_may_not():
+    def play(model, memory):
+        state = cr.LoopState(jnp.zeros(2, int), jnp.full(2, model), jnp.full((2, 3), memory), ())
+        step = Partial(lambda state: (state, {"generation": state.generation}))
+        return len(list(advanced(Partial(lambda: state), step, cells=CELLS, generations=1)))
+
+    assert play(1.0, jnp.nan) == 2
+    with pytest.raises(RunError, match=r"the state's model is not finite before generation 0 \(lam=inf"):
+        play(jnp.nan, 1.0)
 
 
 def test_what_partials_hold_is_an_argument_of_the_program(tmp_path):
