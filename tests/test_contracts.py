@@ -178,6 +178,16 @@ def test_the_key_of_a_fit_matters_where_the_fit_draws(name):
     assert any((np.asarray(a) != b).any() for a, b in zip(*map(jax.tree.leaves, (first, other)), strict=True))
 
 
+@pytest.mark.parametrize("name", ["flow", "ddpm", "flow_matching"])
+def test_samples_and_densities_are_those_of_the_averaged_parameters(name):
+    model, (_, first, _) = compiled(name), states(name)
+    lost = first._replace(params=jax.tree.map(lambda leaf: jnp.full_like(leaf, jnp.nan), first.params))
+    x, same = (model.sample(jax.random.key(4), state, NUM) for state in (first, lost))
+    chex.assert_trees_all_equal(x, same)
+    if model.log_prob:
+        chex.assert_trees_all_equal(model.log_prob(first, x), model.log_prob(lost, x))
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_points_of_weight_zero_have_no_influence(name):
     """Not even on rounding: not one bit of the state changes where they are moved far away."""

@@ -1,3 +1,4 @@
+import contextlib
 import csv
 import io
 import json
@@ -16,7 +17,7 @@ import pytest
 from jax.tree_util import Partial
 
 import curated_retraining as cr
-from curated_retraining.driver import RunError, drive, newest, table
+from curated_retraining.driver import RunError, advanced, drive, histories, interrupts, newest, table
 
 CELLS = [{"lam": "inf", "seed": 0}, {"lam": "1", "seed": 0}]
 SETTINGS = {"gamma": 10.0, "lam": ["inf", "1"]}
@@ -147,6 +148,26 @@ def test_a_damaged_checkpoint_is_put_aside_and_the_one_before_is_used(tmp_path, 
     assert put_aside >= 3  # the state, the history and the digest at least
 
 
+def test_what_is_whole_but_of_another_run_counts_as_damaged(tmp_path):
+    """A state with the digest of another, and a history that no checkpoint was saved with."""
+    run, other = tmp_path / "run", tmp_path / "other"
+    intact, _ = go(run, generations=2), go(other, generations=2, scale=0.5)
+    shutil.rmtree(run / "checkpoints/2/state")
+    shutil.copytree(other / "checkpoints/2/state", run / "checkpoints/2/state")
+    np.testing.assert_equal(go(run, generations=2), intact)
+    assert (run / "damaged/2-0").exists()
+    shutil.copy(other / "history.bin", run / "history.bin")
+    with pytest.raises(RunError, match="2 stands on a history that is damaged"):
+        go(run, generations=2)
+
+
+def test_a_signal_in_the_last_generation_stops_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(interrupts, "held", lambda: contextlib.nullcontext(lambda: signal.SIGTERM))
+    assert go(tmp_path, generations=0)["reward_mean"].shape == (1, 2)
+    with pytest.raises(RunError, match="stopped by SIGTERM after generation 1"):
+        go(tmp_path, generations=2)
+
+
 def test_where_no_checkpoint_is_intact_the_run_is_refused_and_nothing_is_touched(tmp_path):
     go(tmp_path / "run", generations=1)
     for path in sorted((tmp_path / "run/checkpoints").rglob("*")):
@@ -167,10 +188,31 @@ def test_the_checkpoints_of_another_architecture_are_refused_and_nothing_is_touc
     assert _contents(tmp_path / "run") == before
 
 
+def test_a_history_is_cut_off_where_it_goes_on_and_its_digests_are_of_all_before(tmp_path):
+    first, other, then = ({"a": np.full((1, 1), value)} for value in (1.0, 2.0, 3.0))
+    path, different = tmp_path / "one", tmp_path / "other"
+    begun = histories.append(path, histories.START, [first])
+    histories.append(path, begun, [other, other])
+    place = histories.append(path, begun, [then])
+    assert path.stat().st_size == place.end and [row["a"].item() for row, _ in histories.read(path)] == [1, 3]
+    assert histories.append(different, histories.START, [other, then]).sha256 != place.sha256
+
+
 def test_numbers_that_are_not_finite_stop_the_run(tmp_path):
     with pytest.raises(RunError, match=r"reward_mean is not finite in generation 0 \(lam=inf, seed=0\)"):
         go(tmp_path / "run", scale=jnp.nan)
     assert not (tmp_path / "run/metrics.csv").exists()
+
+
+def test_what_a_loop_remembers_may_be_anything_and_its_model_may_not():
+    def play(model, memory):
+        state = cr.LoopState(jnp.zeros(2, int), jnp.full(2, model), jnp.full((2, 3), memory), ())
+        step = Partial(lambda state: (state, {"generation": state.generation}))
+        return len(list(advanced(Partial(lambda: state), step, cells=CELLS, generations=1)))
+
+    assert play(1.0, jnp.nan) == 2
+    with pytest.raises(RunError, match=r"the state's model is not finite before generation 0 \(lam=inf"):
+        play(jnp.nan, 1.0)
 
 
 def test_what_partials_hold_is_an_argument_of_the_program(tmp_path):

@@ -1,7 +1,7 @@
 """Does the suite see faults? Plants each of `planted.txt` in a copy of the package and runs the tests that should fail.
 
-`python tests/faults/mutations.py [part of a module's name]` says of each fault whether it was caught; it takes minutes,
-and is no test of the suite, which only looks whether the list still fits the package (`test_planted.py`).
+`python tests/faults/mutations.py [parts of "module: old text"]` says of each fault whether it was caught. It takes
+minutes and is no test of the suite, which only looks whether the list still fits the package (`test_planted.py`).
 """
 
 import os
@@ -42,7 +42,7 @@ def planted() -> list[Fault]:
     return faults
 
 
-def main(part: str = "") -> int:
+def main(*parts: str) -> int:
     """Prints a line a fault and the sum; the exit status is that of all having been caught."""
     escaped = []
     with tempfile.TemporaryDirectory() as folder:
@@ -51,7 +51,9 @@ def main(part: str = "") -> int:
         sys.path[:] = [str(copy), *(path for path in sys.path if Path(path or before) != ROOT)]
         os.chdir(copy)
         _prepare(Path(folder))
-        faults = [fault for fault in planted() if part in fault.module]
+        faults = [
+            fault for fault in planted() if any(part in f"{fault.module}: {fault.old}" for part in parts or ("",))
+        ]
         for tests in sorted({fault.tests for fault in faults}):
             print(f"{_passes(tests)}, unchanged: {' '.join(tests)}", flush=True)
         for fault in faults:

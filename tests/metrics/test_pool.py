@@ -164,6 +164,12 @@ def test_sliced_wasserstein_on_the_line_is_that_of_the_sorted_points():
     np.testing.assert_allclose(got, expected, rtol=RTOL)
 
 
+def test_sliced_wasserstein_of_unlike_numbers_of_points_sees_both_tails_alike():
+    """Of five ranks the three points of the other set have the places 1, 1, 2, 3 and 3."""
+    pool, reference = jnp.array([[-1.0], [-1.0], [0.0], [1.0], [1.0]]), jnp.array([[-1.0], [0.0], [1.0]])
+    assert metrics.sliced_wasserstein(jax.random.key(3), reference, 4)(record(pool))["sliced_w2"] == 0
+
+
 def test_sliced_wasserstein_between_normals(assert_mean):
     """W2² between N(m, s²) and N(0, 1) is m² + (s − 1)²; the larger the samples, the smaller the bias."""
 

@@ -95,6 +95,14 @@ def test_multistep_is_of_second_order():
         assert 3 < error(20) / error(40) < 5
 
 
+def test_the_cosine_schedule_keeps_a_squared_cosine_of_the_signal():
+    """Nichol and Dhariwal (2021, eq. 17), but for the last level, whose variance is capped."""
+    time = np.arange(101) / 100
+    wanted = np.cos((time + 0.008) / 1.008 * np.pi / 2) ** 2
+    np.testing.assert_allclose(np.cumprod(1 - cosine_betas(100))[:-1], wanted[1:-1] / wanted[0], rtol=1e-9)
+    assert cosine_betas(100)[-1] == 0.999
+
+
 def test_training_finds_the_conditional_mean_of_the_noise(assert_mean):
     """The factor of the best predictor is one at every level: least squares in one number, without bias by seeds.
 
