@@ -15,6 +15,7 @@ from curated_retraining.driver import RunError
 from experiments import devices, helps
 from experiments.helps import group
 
+GENERATORS = ("threefry2x32", "rbg", "unsafe_rbg")  # of random numbers, as JAX has them; the first is its default
 SEEDS = 2**30  # the largest seed, and how many: their sum is an int32
 
 
@@ -89,6 +90,8 @@ def launch(main: Callable[..., None], *, arguments: str = "") -> None:
     if not arguments:
         with group(helps.RESULTS):
             flags.DEFINE_string("compilation_cache", str(cache), "folder that keeps compiled programs; empty for none")
+        with group(helps.SIZES):
+            flags.DEFINE_enum("prng", GENERATORS[0], GENERATORS, "kind of random numbers; the others suit accelerators")
     docstring = sys.modules["__main__"].__doc__ or ""
     logging.getLogger("jax._src.xla_bridge").setLevel(logging.WARNING)  # absl would show which backends are not there
 
@@ -97,6 +100,7 @@ def launch(main: Callable[..., None], *, arguments: str = "") -> None:
             sys.exit(f"error: unknown argument {argv[1]!r}; flags look like --lam=inf,1")
         if not arguments:
             jax.config.update("jax_compilation_cache_dir", flags.FLAGS.compilation_cache or None)
+            jax.config.update("jax_default_prng_impl", flags.FLAGS.prng)
         try:
             devices.join()
             main(*argv[1:])

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,9 @@ from experiments.moons import MOONS
 from experiments.plane import models, population, report, rewards
 
 SMALL = ["--model=gmm", "--generations=2", "--seeds=2", "--pool=400", "--real=300", "--steps=3", "--first_steps=5"]
+
+
+ONCE = ["generation_zero", "generation"]  # the programs of a run, whatever the number of generations
 
 
 def python(*arguments, **environment):
@@ -63,6 +67,20 @@ def test_a_run_leaves_numbers_and_figures(finished, assert_twins):
     assert config["flags"]["k"] == 4 and config["flags"]["gamma"] == 10.0 and config["flags"]["pool"] == 400
     assert "top level mass" in said and str(out) in said
     assert "compilation_cache" not in config["flags"] and list((out.parent / "cache").iterdir())
+    assert config["flags"]["prng"] == "threefry2x32"
+    assert re.findall("compiled (\\w+) in", said) in (ONCE, ONCE[::-1])
+
+
+@pytest.mark.long
+def test_other_random_numbers_are_another_run(finished, tmp_path):
+    """Generation 0 of both fits other real data of the same size: rewards differ, and each of them twice is the same."""
+    rewards = set()
+    for path in ("first", "second"):
+        out = tmp_path / path
+        done = python("experiments.gmm", *SMALL, "--generations=1", "--prng=rbg", f"--out={out}")
+        assert done.returncode == 0, done.stderr
+        rewards.add((out / "metrics.csv").read_text())
+    assert len(rewards) == 1 and rewards != {(finished[0] / "metrics.csv").read_text()}
 
 
 def test_the_same_command_finds_itself_complete_and_another_is_refused(finished):
