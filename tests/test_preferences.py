@@ -105,6 +105,16 @@ def test_a_constant_preference_is_its_reward():
     jax.tree.map(np.testing.assert_array_equal, run(reward), run(preferences.constant(reward)))
 
 
+def test_a_proxy_is_refitted_to_the_pool_and_not_to_what_was_kept_of_it():
+    """Where the pool holds no number no choice can be decided; what is trained on plays no part."""
+    preference, none = learned(steps=2), cr.uniform(jnp.full((8, 2), jnp.nan))
+    refit = jax.jit(lambda key, state, record: preference.update(key, state, record).params)
+    state = preference.init(jax.random.key(0))
+    for pool, told in ((REAL.x[:8], True), (none.x, False)):
+        params = refit(jax.random.key(1), state, cr.Generation((), pool, jnp.zeros(8), none, none))
+        assert np.isfinite(jax.tree.leaves(params)[0]).all() == told
+
+
 @pytest.mark.parametrize("scale", [0.1, 30.0])
 def test_people_come_to_like_what_they_see_within_the_ball(scale):
     """The recursion of the docstring in numpy; large features carry w to the sphere at once."""
