@@ -248,6 +248,7 @@ def test_a_loop_killed_at_any_moment_ends_with_the_same_bytes(tmp_path):
     assert sorted(path.name for path in (killed / "checkpoints").iterdir()) == sorted(map(str, range(31)))
 
 
+@pytest.mark.long
 def test_a_loop_told_to_stop_keeps_its_generation_and_goes_on_to_the_same_bytes(tmp_path):
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     subprocess.run([sys.executable, __file__, str(whole)], check=True, capture_output=True)
