@@ -73,7 +73,7 @@ def test_a_run_leaves_numbers_and_figures(finished, assert_twins):
 
 @pytest.mark.long
 def test_other_random_numbers_are_another_run(finished, tmp_path):
-    """Generation 0 of both fits other real data of the same size: rewards differ, and each of them twice is the same."""
+    """Another kind draws other real data: rewards differ, and are the same each time."""
     rewards = set()
     for path in ("first", "second"):
         out = tmp_path / path
