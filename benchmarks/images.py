@@ -43,7 +43,7 @@ def rows(repeats: int) -> list[Row]:
     first, rest = calls[0], np.median(calls[1:], axis=0)  # the first call compiles
     best = 1 + int(np.argmin(rest[1:].sum(axis=1)))
     name = f"PyTorch {torch.__version__} eager, {str(formats[best - 1]).removeprefix('torch.')}"
-    note = "convolutions: XLA's reach 70 to 100 GFLOP/s, oneDNN's 170 to 270"
+    note = "bound by XLA's convolutions"
     return [
         Row(f"U-Net, {work} step of {BATCH}", own / STEPS, begun - own, name, theirs / STEPS, 0.9, quality, note)
         for work, own, begun, theirs in zip(("training", "sampling"), rest[0], first[0], rest[best], strict=True)
