@@ -106,6 +106,8 @@ def test_other_settings_are_refused_and_nothing_is_touched(tmp_path):
         go(tmp_path / "run", settings=SETTINGS | {"gamma": 5.0})
     with pytest.raises(RunError, match="epsilon=null"):
         go(tmp_path / "run", settings=SETTINGS | {"epsilon": 1})
+    with pytest.raises(RunError, match=r"gamma=10\.0, not null"):
+        go(tmp_path / "run", settings={"lam": SETTINGS["lam"]})
     assert _contents(tmp_path / "run") == before
 
 

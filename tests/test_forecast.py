@@ -116,7 +116,7 @@ def test_the_required_share_asks_nothing_of_the_first_model():
     """It has nothing of class 0, which is half of the real data; nobody likes anything better: 0.4 · 1/2 = 0.2."""
     labels = {"label": np.ones(4, int), "real_reward": np.zeros(4), "real_label": np.array([0, 0, 1, 1])}
     found = required_real_share(np.zeros(4), **labels, k=2, generations=1, keep=(0, 0.2))
-    np.testing.assert_allclose(found.share, 0.4, atol=2e-6)
+    np.testing.assert_allclose(found.share, 0.4, atol=2e-5)  # a floor may be missed by 64 roundings
 
 
 def test_bands_cover_the_truth_as_often_as_they_say():
