@@ -37,7 +37,7 @@ def write(out: Path, q: Sequence[float], measured: Courses, exact: Courses) -> N
 
     folder = out / "figures"
     folder.mkdir(exist_ok=True)
-    rows = [f"K = {k}".replace("inf", "∞") for k in measured]
+    rows = [_named(k) for k in measured]
     courses = {name: _by_k(measured, "potential", index) for index, name in enumerate(names[:pairs])}
     figures.curves(
         folder / "potential.png",
@@ -102,6 +102,11 @@ def table(title: str, names: Sequence[str], values: Mapping[str, tuple[np.ndarra
             cells.append(f"{f'{runs[index].mean():.4f}{error} |{exact[index]:8.4f}':>26}")
         lines.append(f"{name:>8}" + "".join(cells))
     return "\n".join(lines)
+
+
+def _named(k: str) -> str:
+    """Along a vertical axis ∞ would look like an 8."""
+    return "infinite K" if k == "inf" else f"K = {k}"
 
 
 @jax.jit

@@ -109,14 +109,16 @@ def _report(out: Path, measured: History, exact: History, names: list[str], sd: 
         {f"{name} {row}": measured[name][row] for name, row in panels},
         {f"{name} {row}": exact[name][row] for name, row in panels},
         rows=names,
-        labels={
-            f"{name} {row}": f"{LABELS[name]}, λ = {float(FLAGS.lam[row]):g}".replace("inf", "∞")
-            for name, row in panels
-        },
+        labels={f"{name} {row}": f"{LABELS[name]}, {_told(float(FLAGS.lam[row]))}" for name, row in panels},
     )
     print(
         f"results in {out}: metrics.csv, ddpm/metrics.csv, strategies_lam=*.csv, checkpoints/, figures/strategies.png"
     )
+
+
+def _told(lam: float) -> str:
+    """Along a vertical axis ∞ would look like an 8."""
+    return "pure loop" if lam == float("inf") else f"λ = {lam:g}"
 
 
 def _reached_by(plane: Population, share: float) -> float:

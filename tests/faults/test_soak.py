@@ -55,7 +55,7 @@ def test_a_generation_costs_the_same_however_many_there_were(tmp_path, monkeypat
 
 
 def trend(values):
-    """The growth from the first to the last of `values` as a share of their level, its standard error, and the level."""
+    """The growth from the first to the last of `values` as a share of their level, its standard error, the level."""
     parts = np.array([np.median(part) for part in np.array_split(values, 20)])
     at = np.linspace(-0.5, 0.5, 20)
     slope = at @ parts / (at @ at)
