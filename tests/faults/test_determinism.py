@@ -1,9 +1,10 @@
-"""The same flags on the same machine give the same bytes, for each experiment; images are in their own tests.
+"""The same flags on the same machine give the same bytes, by so many programs; images are in their own tests.
 
 That a run of the least size ends with the same bytes, killed or not, the short tests of `test_kills.py` say.
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -28,8 +29,25 @@ EXPERIMENTS = {
     "--generations=1 --seeds=1 --pool=400 --real=300 --steps=3 --first_steps=5",
     "alignment": "--generations=2 --seeds=1 --curated=200 --steps=3 --first_steps=5 --beta=1 --n=2",
     "strategies": f"{LOOP} --nodenoising",
-    "mitigation": LOOP,
+    "mitigation": f"{LOOP} --pool=2000 --real=1000",  # no class is to lose all its points
     "detection": "--curated=1000 --samples=500 --generations=1 --seeds=1 --k=2 --lam=inf,1 --find=k",
+}
+PROGRAMS = {  # large programs that are compiled, whatever the number of generations: what begins and what goes on
+    "gmm": 2,
+    "moons": 2,
+    "forecast": 0,
+    "forecast_skill": 2,
+    "phase_diagram": 4,
+    "cyclic": 2,
+    "moving": 4,
+    "learned_reward": 8,
+    "crowd": 2,
+    "adversary": 4,
+    "two_models": 4,
+    "alignment": 28,
+    "strategies": 2,
+    "mitigation": 2,
+    "detection": 2,
 }
 
 
@@ -38,13 +56,17 @@ EXPERIMENTS = {
 def test_the_same_flags_give_the_same_bytes(name, tmp_path):
     (tmp_path / "given.csv").write_text("r,y\n" + "".join(f"{i % 7},{i % 3}\n" for i in range(60)))
     flags = EXPERIMENTS[name].replace("ROOM", str(tmp_path)).split()
-    first, second = (_made(name, flags, tmp_path / "out") for _ in range(2))
+    (first, programs), (second, _) = (_made(name, flags, tmp_path / "out") for _ in range(2))
+    assert programs == PROGRAMS[name]
     assert {".csv", ".png"} <= {path.suffix for path in first}
     assert first.keys() == second.keys() and [path for path in first if first[path] != second[path]] == []
 
 
-def _made(name: str, flags: list[str], out: Path) -> dict[Path, bytes]:
-    """What a run leaves in `out` beside its checkpoints. The folder goes: the next may have the same flags."""
+def _made(name: str, flags: list[str], out: Path) -> tuple[dict[Path, bytes], int]:
+    """What a run leaves in `out` beside its checkpoints, and how many programs it said that it compiled.
+
+    The folder goes: the next may have the same flags.
+    """
     command = [sys.executable, "-m", f"experiments.{name}", *flags, f"--out={out}"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=os.environ)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -54,4 +76,4 @@ def _made(name: str, flags: list[str], out: Path) -> dict[Path, bytes]:
         if path.is_file() and "checkpoints" not in path.parts
     }
     shutil.rmtree(out)
-    return found
+    return found, len(re.findall(r"compiled \w+ in [\d.]+ s", done.stdout + done.stderr))
