@@ -1,4 +1,4 @@
-"""The same flags on the same machine give the same bytes, by so many programs; images are in their own tests.
+"""The same flags on the same machine give the same bytes, by so many programs; images are not among them.
 
 That a run of the least size ends with the same bytes, killed or not, the short tests of `test_kills.py` say.
 """
