@@ -91,7 +91,7 @@ def launch(main: Callable[..., None], *, arguments: str = "") -> None:
         with group(helps.RESULTS):
             flags.DEFINE_string("compilation_cache", str(cache), "folder that keeps compiled programs; empty for none")
         with group(helps.SIZES):
-            flags.DEFINE_enum("prng", GENERATORS[0], GENERATORS, "kind of random numbers; the others suit accelerators")
+            flags.DEFINE_enum("prng", GENERATORS[0], GENERATORS, "kind of random numbers, as JAX has them")
     docstring = sys.modules["__main__"].__doc__ or ""
     logging.getLogger("jax._src.xla_bridge").setLevel(logging.WARNING)  # absl would show which backends are not there
 

@@ -30,7 +30,8 @@ def required_real_share(
     """The smallest real share that keeps a class, or the entropy, above a floor in every generation from 1 on.
 
     `keep` is (class, floor of its share), `entropy_floor` in nats of the class shares; or both. Every larger share
-    keeps them too: 33 shares from 0 to 1 are followed, and a bisection begins at the last that fails; exact to 1e-6.
+    keeps them too: 33 shares from 0 to 1 are followed, and a bisection begins at the last that fails; exact to
+    1e-6 in float64 and, by roundings, to 2e-5 in float32.
     `options` are the arguments of `forecast` but λ.
 
     Raises:
