@@ -66,7 +66,7 @@ def test_time_mlp_reads_the_time_and_one_time_stands_for_all(time_mlp):
     ("num", "dtype", "most"), [(4, "float32", 5e-5), (32, "float32", 5e-5), (32, "float64", 3e-10)]
 )
 def test_time_features_turn_from_a_half_to_32_times(num, dtype, most):
-    """Times and turns are known to 6e-8 in float32, an angle of 200 to 2.4e-5; the polynomial to 3e-11, its slope 1e-8."""
+    """An angle of 200 is known to 2.4e-5 in float32; the polynomial to 3e-11 and its slope to 1e-8."""
     with jax.enable_x64(dtype == "float64"):
         time = jnp.linspace(0, 1, 4001, dtype=dtype)
         features, rates = (np.asarray(part) for part in jax.jvp(lambda t: time_features(t, num), (time,), (time,)))
