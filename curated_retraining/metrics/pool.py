@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax.tree_util import Partial
 
-from curated_retraining.types import Array, Generation, Metrics, Model, PRNGKey, Static, lift, lift_all
+from curated_retraining.types import Array, Generation, Metrics, Model, Static, lift, lift_all
 
 
 def join(*metrics: Metrics) -> Metrics:
@@ -58,17 +58,6 @@ def kl_to_sample(reference: Array, neighbour: int = 5, points: int | None = None
     if neighbour < 1:
         raise ValueError(f"neighbour={neighbour} is not a rank: take 1 or more")
     return Partial(_kl_to_sample, reference, Static((neighbour, points)))
-
-
-def sliced_wasserstein(key: PRNGKey, reference: Array, directions: int = 128, points: int | None = None) -> Metrics:
-    """`sliced_w2`: root mean squared 2-Wasserstein distance of pool and `reference` along random directions.
-
-    In the units of the data, on the first `points` of the pool (all by default). Directions are drawn once, so
-    generations compare.
-    """
-    normal = jax.random.normal(key, (directions, reference[0].size))
-    unit = jax.vmap(lambda row: row / jnp.linalg.norm(row))(normal)
-    return Partial(_sliced_wasserstein, _sorted_along(unit, _flat(reference)), unit, Static(points))
 
 
 def mmd(reference: Array, bandwidth: float | Array) -> Metrics:
@@ -143,21 +132,6 @@ def _kl_to_sample(reference, settings: Static, record):
 
     mean = jax.lax.map(log_ratio, pool, batch_size=64).mean()
     return {"kl": dimension * mean + jnp.log(other.shape[0] / (n - 1))}
-
-
-def _sliced_wasserstein(reference, directions, points: Static, record):
-    """`reference` `[directions, m]` is sorted along each."""
-    pool = _sorted_along(directions, _flat(record.pool)[: points.value])
-    size = max(pool.shape[1], reference.shape[1])
-
-    def quantiles(x):
-        return x[:, jnp.floor((jnp.arange(size) + 0.5) * (x.shape[1] / size)).astype(int)]
-
-    return {"sliced_w2": jnp.sqrt(jnp.mean((quantiles(pool) - quantiles(reference)) ** 2))}
-
-
-def _sorted_along(directions, x):
-    return jax.lax.map(lambda direction: jnp.sort(x @ direction), directions)
 
 
 def _mmd(reference, bandwidth, record):
