@@ -131,12 +131,13 @@ def _detected(fixed: Fixed, before, after, real, known: Known, level) -> Detecti
     inverse = partial(turned, of=lambda value: 1 / value)
     lam = Estimate(*(value / (1 - value) for value in estimate(share)))
     gain = alone(fixed, of, known) - found.min() if any(fixed.find[:2]) else jnp.nan
-    freedom = of.alive.sum() - sum(fixed.find)
+    none = gain <= 1e-3  # but for rounding: the best fit is K = 1, and neither K nor τ was fitted
+    freedom = of.alive.sum() - jnp.where(none, fixed.find[2], sum(fixed.find))
     return Detection(
         inverse(estimate(rarity)),
         inverse(estimate(strength / (1 - rarity))) if fixed.find[1] else Estimate(*[known.temperature] * 3),
         lam,
-        jnp.where(gain <= 0, 1.0, jax.scipy.stats.chi2.sf(gain, 1) / 2),  # K lies on one side of 1
+        jnp.where(none, 1.0, jax.scipy.stats.chi2.sf(gain, 1) / 2),  # K lies on one side of 1
         jnp.where(freedom > 0, jax.scipy.stats.chi2.sf(found.min(), jnp.maximum(freedom, 1)), jnp.nan),
     )
 
