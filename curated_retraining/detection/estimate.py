@@ -12,6 +12,7 @@ from curated_retraining import theory
 from curated_retraining.detection.search import ROUNDS, Fixed, Known, alone, closer, everywhere, span, surface
 from curated_retraining.detection.surface import curated, seen
 from curated_retraining.forecast.problem import bound, row
+from curated_retraining.theory.roots import bisected
 from curated_retraining.types import Array, require
 
 COLDEST = 64.0  # range of rewards / τ, where τ is looked for
@@ -144,11 +145,5 @@ def _detected(fixed: Fixed, before, after, real, known: Known, level) -> Detecti
 
 def _quantile(level: Array, freedom: int) -> Array:
     """Of χ² of `freedom` degrees."""
-
-    def halve(_, ends):
-        low, high = ends
-        middle = (low + high) / 2
-        less = jax.scipy.stats.chi2.cdf(middle, freedom) < level
-        return jnp.where(less, middle, low), jnp.where(less, high, middle)
-
-    return jax.lax.fori_loop(0, 60, halve, (jnp.zeros_like(level), jnp.full_like(level, 100.0)))[0]
+    ends = jnp.zeros_like(level), jnp.full_like(level, 100.0)
+    return bisected(lambda value: jax.scipy.stats.chi2.cdf(value, freedom) < level, ends, 60)[0]

@@ -20,7 +20,7 @@ def reward_moments() -> Metrics:
 
 
 def reward_quantiles(levels: Sequence[float] = (0.05, 0.5, 0.95)) -> Metrics:
-    """`reward_q5`, ...: the rewards below which the given shares of the pool lie."""
+    """`reward_q5`, ...: the rewards below which the given shares of the pool, in [0, 1], lie."""
     return Partial(_reward_quantiles, Static(tuple(levels)))
 
 
@@ -52,7 +52,7 @@ def kl_on_grid(model: Model, grid: Array, cell: float | Array, reference: Callab
 def kl_to_sample(reference: Array, neighbour: int = 5, points: int | None = None) -> Metrics:
     """`kl` KL(pool ‖ reference) in nats, estimated from `reference` samples `[m, *event]` by k-th neighbours.
 
-    The estimator of Wang, Kulkarni, Verdú (2009), with `neighbour` for k, on the first `points` of the pool (all by
+    The estimator of Wang, Kulkarni, Verdú (2009), with `neighbour` ≥ 1 for k, on the first `points` of the pool (all by
     default); its cost is their number times (their number + m). Points that coincide make it infinite.
     """
     if neighbour < 1:
@@ -61,7 +61,10 @@ def kl_to_sample(reference: Array, neighbour: int = 5, points: int | None = None
 
 
 def mmd(reference: Array, bandwidth: float | Array) -> Metrics:
-    """`mmd`: unbiased squared maximum mean discrepancy of pool and `reference`, Gaussian kernel of sd `bandwidth`."""
+    """`mmd`: unbiased squared maximum mean discrepancy of pool and `reference` (Gretton et al. 2012, lemma 6).
+
+    The kernel is Gaussian, of sd `bandwidth` > 0 in the units of the data; `reference` is `[m, *event]`, m ≥ 2.
+    """
     return Partial(_mmd, reference, bandwidth)
 
 

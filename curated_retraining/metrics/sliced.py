@@ -10,8 +10,8 @@ from curated_retraining.types import Array, Metrics, PRNGKey, Static
 def sliced_wasserstein(key: PRNGKey, reference: Array, directions: int = 128, points: int | None = None) -> Metrics:
     """`sliced_w2`: root mean squared 2-Wasserstein distance of pool and `reference` along random directions.
 
-    In the units of the data, on the first `points` of the pool (all by default). Directions are drawn once, so
-    generations compare.
+    In the units of the data, on the first `points` of the pool (all by default); `reference` is `[m, *event]` (Bonneel
+    et al. 2015). Directions are drawn once, so generations compare.
     """
     normal = jax.random.normal(key, (directions, reference[0].size))
     unit = jax.vmap(lambda row: row / jnp.linalg.norm(row))(normal)
