@@ -19,7 +19,7 @@ from jax.tree_util import Partial
 import curated_retraining as cr
 from curated_retraining import data, figures, grids, metrics, theory
 from curated_retraining.types import Array, Dataset, Model, PRNGKey, Static
-from experiments import common, helps, loops, twins
+from experiments import common, devices, helps, loops, twins
 
 FLAGS = flags.FLAGS
 NAMES = ("rock", "paper", "scissors")
@@ -49,6 +49,7 @@ def define() -> None:
     with common.group(helps.SIZES):
         flags.DEFINE_integer("pool", 40_000, "samples a generation, a multiple of K", 2)
         flags.DEFINE_integer("real", 6000, "real points", 3)
+    devices.define()
     flags.register_validator("k", lambda k: k <= LARGEST, f"takes 2 to {LARGEST}: all groups are enumerated")
     flags.register_validator("strength", lambda a: a <= 1, "takes a number in [0, 1], such as --strength=1")
     flags.register_validator("shares", _are_shares, "takes three numbers > 0 that sum to 1: --shares=0.5,0.3,0.2")

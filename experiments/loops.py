@@ -12,7 +12,7 @@ import curated_retraining as cr
 from curated_retraining import grids
 from curated_retraining.driver import Cells, drive
 from curated_retraining.types import Curator, Dataset, LoopState, Metrics, Mixing, Model, Preference, PRNGKey, Reward
-from experiments import common
+from experiments import common, devices
 
 FLAGS = flags.FLAGS
 
@@ -44,17 +44,20 @@ def driven(
 ) -> dict[str, np.ndarray]:
     """Drives the loops of `make` at all `cells`, the seed changing fastest: `[rows, seeds, generations + 1, ...]`.
 
+    The devices of the flags of `experiments.devices` share them.
     `columns` tell the cells apart in `metrics.csv`, where that is to be in other words; `settings` are what the results
     depend on beside the flags.
     """
+    mesh = devices.mesh(len(cells))
     history = drive(
         folder,
         common.settings() | settings,
-        *grids.programs(make, cells),
+        *grids.programs(make, cells, mesh=mesh),
         cells=columns or cells,
         generations=FLAGS.generations,
         every=FLAGS.every,
         keep=FLAGS.keep,
+        sharding=mesh and grids.over(mesh),
     )
     return {name: common.by_row(values, len(cells) // FLAGS.seeds) for name, values in history.items()}
 

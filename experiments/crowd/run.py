@@ -14,7 +14,7 @@ from jax.tree_util import Partial
 import curated_retraining as cr
 from curated_retraining import data, grids, metrics, theory
 from curated_retraining.types import Array, Generation, Reward
-from experiments import common, helps, loops, twins
+from experiments import common, devices, helps, loops, twins
 from experiments.crowd import report
 from experiments.plane import population
 from experiments.plane.target import Target
@@ -42,6 +42,7 @@ class Crowd(NamedTuple):
 
 def define() -> None:
     """The flags; a wrong value is refused before anything runs."""
+    devices.define()
     with common.group(helps.PLAYED):
         flags.DEFINE_list("q", ["0.1", "0.2", "0.3", "0.4", "0.5"], "shares of the second of two types, in (0, 1)")
         flags.DEFINE_integer("rewards", 5, "M, the most types in equal shares", 1, len(LIKED))
@@ -69,6 +70,7 @@ def define() -> None:
 def main() -> None:
     """Plays every crowd at every K and leaves numbers, tables and figures in `--out`."""
     out, crowds = Path(FLAGS.out), who()
+    devices.mesh(len(crowds) * FLAGS.seeds)  # refuses what does not split before anything runs
     modes = data.ring_means(MODES, RADIUS)[jnp.array(LIKED)]
     rewards = cr.stack(*(cr.distance(mode, r_min=RING.r_min, gamma=FLAGS.gamma) for mode in modes))
     exact = courses(rewards, crowds)

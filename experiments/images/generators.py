@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import jax.numpy as jnp
+from jax.sharding import Mesh
 
 import curated_retraining as cr
 from curated_retraining.models.couplings import exact_ot, independent, near_ot, sinkhorn
@@ -52,10 +53,12 @@ def build(
     steps: int,
     chunk: int,
     carry: bool = False,
+    mesh: Mesh | None = None,
 ) -> Model:
     """The model `name` on the U-Net of `preset` for images of `side` pixels, `chunk` of which are drawn at a time.
 
-    `carry` says whether the state of the optimiser passes from one fit of `steps` to the next.
+    `carry` says whether the state of the optimiser passes from one fit of `steps` to the next, `mesh` which devices
+    share batches and samples.
     """
     if preset == "paper":
         network = unet.paper(jnp.dtype(dtype))
@@ -74,4 +77,4 @@ def build(
         model = cr.flow_matching(
             network, coupling=COUPLINGS[coupling], sample_steps=chosen.calls // 2, **training
         )  # by Heun's rule, of two calls a step
-    return cr.batched(model, chunk)
+    return cr.batched(model if mesh is None else cr.sharded(model, mesh), chunk)

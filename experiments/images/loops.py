@@ -6,7 +6,10 @@ import jax
 import jax.numpy as jnp
 
 import curated_retraining as cr
+from curated_retraining import grids
 from curated_retraining.types import Array, Curator, Dataset, LoopState, Metrics, Model, Reward, Static
+
+ALONE = Static(None)  # device
 
 
 def generation_zero(cells: Static, model: Any) -> LoopState:
@@ -23,8 +26,9 @@ def generation(
     real: Dataset,
     columns: tuple[Array, Array],
     state: LoopState,
+    mesh: Static = ALONE,
 ) -> tuple[LoopState, dict[str, Array]]:
-    """One retraining of every cell, `[cells, ...]`, a λ = #curated / #real and a seed each.
+    """One retraining of every cell, `[cells, ...]`, a λ = #curated / #real and a seed each; a `mesh` shares them.
 
     The memory of the loop is the real data, always the same: they are an argument here and no part of the state, so
     that no checkpoint holds them.
@@ -43,7 +47,7 @@ def generation(
         state, report = step(jax.random.key(seed), state._replace(memory=real))
         return state._replace(memory=()), report
 
-    return jax.lax.map(of, (columns, state))
+    return grids.mapped(of, (columns, state), mesh=mesh.value)
 
 
 def untrained(init: Any, x: Array) -> LoopState:

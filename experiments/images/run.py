@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import app, flags
+from jax.sharding import Mesh
 from jax.tree_util import Partial
 
 import curated_retraining as cr
@@ -16,7 +17,8 @@ from curated_retraining.datasets import Split
 from curated_retraining.driver import claimed, drive, newest, write
 from curated_retraining.types import Dataset, Model, Reward, Static, lift, lift_all
 from experiments import common, helps
-from experiments.images import generators, loops, observed, report
+from experiments.images import generators, loops, observed, report, sharing
+from experiments.images.sharing import Sharing
 from experiments.loops import require_groups
 
 FLAGS = flags.FLAGS
@@ -31,6 +33,7 @@ ELSEWHERE = ("data_dir", "npz", "download", "pretrained", "classifier", "incepti
 def define() -> None:
     """The flags; those of a loop begin with the defaults of the paper's image experiments."""
     common.define("images", generations=10, rewards=list(GAMMA))
+    sharing.define()
     FLAGS.set_default("lam", ["inf", "0.5"])
     FLAGS.set_default("seeds", 1)
     FLAGS.set_default("keep", 2)
@@ -73,37 +76,40 @@ def main() -> None:
     """Runs what the flags say and leaves numbers, table and figures in `--out`."""
     out, data = Path(FLAGS.out), _data()
     settings = _settings(data)
+    shared = sharing.by_flags(settings["pool"], generators.sizes(FLAGS.preset, FLAGS.dataset).batch_size)
     with claimed(out.absolute(), settings):
         classifier = _classifier(out, data)
         write(out / "classifier.json", json.dumps(classifier.report, indent=2) + "\n")
     print(report.of_classifier(classifier.report))
     reward = _reward(classifier, settings["gamma"])
-    model = _model(data, settings["steps"], FLAGS.chunk)
     observe = observed.build(
         classifier.logits,
         _features(classifier),
         data,
-        model,
+        _model(data, settings["steps"], FLAGS.chunk),
         reference=FLAGS.reference,
         k=FLAGS.k,
         chunk=FLAGS.chunk,
     )
     real = cr.uniform(jnp.asarray(data.train.x))
-    first = _pretrained(out, settings, data, classifier, real)
+    first = _pretrained(out, settings, data, classifier, real, shared)
+    model = _model(data, settings["steps"], FLAGS.chunk, mesh=shared.batch)
 
     lams = np.array([float(text) for text in FLAGS.lam])
     seeds = FLAGS.seed + np.arange(FLAGS.seeds)
     columns = jnp.asarray(np.repeat(lams, len(seeds)), jnp.float32), jnp.tile(jnp.asarray(seeds), len(lams))
     curate = cr.k_way(FLAGS.k, cr.luce(FLAGS.temperature))
+    pool, mesh = Static(settings["pool"]), Static(shared.cells)
     history = drive(
         out,
         settings,
         Partial(loops.generation_zero, Static(len(columns[0])), first),
-        Partial(loops.generation, lift_all(model), reward, curate, observe, Static(settings["pool"]), real, columns),
+        Partial(loops.generation, lift_all(model), reward, curate, observe, pool, real, columns, mesh=mesh),
         cells=[{"lam": lam, "seed": int(seed)} for lam in FLAGS.lam for seed in seeds],
         generations=FLAGS.generations,
         every=FLAGS.every,
         keep=FLAGS.keep,
+        sharding=sharing.of_cells(shared),
     )
     report.write(
         out,
@@ -118,13 +124,23 @@ def main() -> None:
 
 
 def _pretrained(
-    out: Path, settings: dict[str, Any], data: Split, classifier: classifiers.TrainedClassifier, real: Dataset
+    out: Path,
+    settings: dict[str, Any],
+    data: Split,
+    classifier: classifiers.TrainedClassifier,
+    real: Dataset,
+    shared: Sharing,
 ) -> Any:
-    """The generator trained in `--pretrained`, or read from there: a loop of λ = 0, real images alone."""
+    """The generator trained in `--pretrained`, or read from there: a loop of λ = 0, real images alone.
+
+    Devices that share its batches all draw the images that it is judged by: these are few, and need not split.
+    """
     folder = Path(FLAGS.pretrained) if FLAGS.pretrained else out / "generation_0"
-    model = lift_all(_model(data, settings["first_steps"] // ROUNDS, AT_A_TIME, carry=True))
+    steps = settings["first_steps"] // ROUNDS
+    model = lift_all(_model(data, steps, AT_A_TIME, carry=True, mesh=shared.batch))
+    model = model._replace(sample=lift(_model(data, steps, AT_A_TIME).sample))
     observe = observed.in_training(classifier, data, AT_A_TIME)
-    cell = jnp.zeros(1), jnp.zeros(1, int)  # λ and seed
+    cell, where = (jnp.zeros(1), jnp.zeros(1, int)), sharing.of_generation_zero(shared)  # λ and seed
     drive(
         folder,
         {name: settings[name] for name in OF_GENERATION_ZERO},
@@ -134,8 +150,9 @@ def _pretrained(
         generations=ROUNDS - 1,
         keep=2,
         unit="round",
+        sharding=where,
     )
-    return jax.tree.map(lambda leaf: leaf[0], newest(folder, begin).model)
+    return jax.tree.map(lambda leaf: np.asarray(leaf)[0], newest(folder, begin, where).model)
 
 
 def _indifferent(x):
@@ -174,7 +191,7 @@ def _settings(data: Split) -> dict[str, Any]:
     }
 
 
-def _model(data: Split, steps: int, chunk: int, carry: bool = False) -> Model:
+def _model(data: Split, steps: int, chunk: int, carry: bool = False, mesh: Mesh | None = None) -> Model:
     return generators.build(
         FLAGS.model,
         FLAGS.preset,
@@ -185,6 +202,7 @@ def _model(data: Split, steps: int, chunk: int, carry: bool = False) -> Model:
         steps=steps,
         chunk=chunk,
         carry=carry,
+        mesh=mesh,
     )
 
 

@@ -17,7 +17,7 @@ from jax.tree_util import Partial
 
 from curated_retraining import grids
 from curated_retraining.types import Static
-from experiments import common, helps, loops, twins
+from experiments import common, devices, helps, loops, twins
 from experiments.learned_reward import proxies, report
 
 FLAGS = flags.FLAGS
@@ -41,6 +41,7 @@ def define() -> None:
     with common.group(helps.SIZES):
         flags.DEFINE_integer("pool", 8000, "samples a generation, a multiple of K", 2)
         flags.DEFINE_integer("real", 2000, "real points, and points of the first choices", 8)
+    devices.define()
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ from jax.tree_util import Partial
 
 from curated_retraining import grids
 from curated_retraining.types import Static
-from experiments import common, helps, loops, twins
+from experiments import common, devices, helps, loops, twins
 from experiments.moving import people, report
 from experiments.plane import population
 
@@ -38,6 +38,7 @@ def define() -> None:
     with common.group(helps.SIZES):
         flags.DEFINE_integer("pool", 40_000, "samples a generation, a multiple of K", 2)
         flags.DEFINE_integer("real", 5000, "real points", 8)
+    devices.define()
     flags.register_validator("beta", lambda beta: beta <= 1, "takes a number in [0, 1], such as --beta=0.3")
     flags.register_validator("weight", _in_the_disk, "takes two numbers of length at most 1, such as --weight=0.2,0.1")
 

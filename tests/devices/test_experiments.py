@@ -1,0 +1,108 @@
+"""Experiments that two simulated devices share, against one device; and flags of sharing that cannot be."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from absl import app, flags
+from commands import command
+
+from experiments.adversary import run as adversary
+from experiments.crowd import run as crowd
+from experiments.images import run as images
+from experiments.images import sharing
+
+ROOT = Path(__file__).parents[2]
+CLOSE = {"rtol": 1e-5, "atol": 1e-6}  # sums of 8 float32 numbers, taken in another order through two generations
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("shared")
+    own = {
+        "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=2",
+        "NPROC": "8",
+        "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}",
+    }
+    command = [sys.executable, str(ROOT / "tests/devices/experiment_runs.py"), str(folder)]
+    done = subprocess.run(command, env=os.environ | own, capture_output=True, text=True, timeout=500)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def read(folder, name):
+    return (folder / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("one", "two"), [("images/one", "images/cells"), ("cyclic/1/finite", "cyclic/2/finite")], ids=["images", "cyclic"]
+)
+def test_shared_cells_have_the_bits_of_one_device(shared, one, two):
+    assert read(shared / two, "metrics.csv") == read(shared / one, "metrics.csv")
+
+
+@pytest.mark.parametrize("part", ["images/{}", "images/{}/generation_0"])
+def test_shared_batches_have_the_numbers_of_one_device_but_for_rounding(shared, part):
+    found, expected = (
+        np.genfromtxt(shared / part.format(name) / "metrics.csv", delimiter=",", names=True)
+        for name in ("batch", "one")
+    )
+    assert len(expected) and found.dtype == expected.dtype
+    for name in expected.dtype.names:
+        np.testing.assert_allclose(found[name], expected[name], **CLOSE, err_msg=name)
+
+
+def test_devices_are_used_and_are_no_setting_of_a_run(shared):
+    seen = json.loads((shared / "seen.json").read_text())
+    alone, split, whole = [[], None], [["shard_map"], [2, "P(('cells',),)"]], [["sharding_constraint"], [2, "P()"]]
+    of_images = {f"images/{name}": how for name, how in (("one", alone), ("cells", split), ("batch", whole))}
+    assert seen == of_images | {"one/generation_0": alone, "cells/generation_0": alone, "batch/generation_0": whole}
+    configs = {read(shared / f"images/{name}", "config.json") for name in ("one", "cells", "batch")}
+    assert len(configs) == 1 and not {"devices", "share"} & json.loads(configs.pop())["flags"].keys()
+
+
+@pytest.fixture
+def eight(monkeypatch):
+    monkeypatch.setattr(jax, "device_count", lambda: 8)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--devices=9"], "--devices=9 are more than there are: take 8"),
+        (["--devices=8"], "2 cells, .* --devices=8: take --seeds=8 .* or --share=batch"),
+        (["--devices=3", "--share=batch"], "batches of 64 images .* --devices=3 .*take --devices=1, or --share=cells"),
+        (["--devices=8", "--share=batch"], "--chunk=500 .* --devices=8 .*take a multiple of 8"),
+        (["--devices=8", "--share=batch", "--pool=1204"], "--pool=1204 .* --devices=8 .*take a multiple of 8"),
+    ],
+)
+def test_what_devices_cannot_share_of_images_is_refused_before_anything_runs(given, said, tmp_path, eight):
+    np.savez(tmp_path / "images.npz", x=np.zeros((10, 4, 4, 1), np.float32), label=np.arange(10) % 2)
+    with command(images) as run:
+        found = run("--dataset=npz", f"--npz={tmp_path}/images.npz", f"--out={tmp_path}/run", *given)
+    assert found and re.search(said, found), found
+    assert not (tmp_path / "run").exists()
+
+
+def test_kinds_of_random_numbers_that_depend_on_devices_are_refused_for_batches(eight):
+    with command(images):
+        flags.FLAGS(["images", "--devices=8", "--share=batch"])
+        with (
+            jax.default_prng_impl("rbg"),
+            pytest.raises(app.UsageError, match=r"--prng=rbg .*take --prng=threefry2x32"),
+        ):
+            sharing.by_flags(2000, 64)
+
+
+@pytest.mark.parametrize("experiment", [crowd, adversary])
+def test_cells_that_do_not_split_are_refused_before_anything_runs(experiment, eight, tmp_path):
+    with command(experiment) as run:
+        said = run("--devices=8", f"--out={tmp_path}/run")
+    assert said and re.search("cells, .* --devices=8: take --seeds=8", said), said
+    assert not (tmp_path / "run").exists()
