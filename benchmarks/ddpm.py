@@ -5,7 +5,6 @@ table of the levels), with the same loss, Adam, clipping and average, on all cor
 PyTorch side is what its users write: an eager loop, `torch.no_grad`, default threads.
 """
 
-import copy
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -14,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import curated_retraining as cr
+from benchmarks import torch_training
 from benchmarks.table import Row, peer, seconds
 from curated_retraining.models.ddpm import linear_betas
 from curated_retraining.models.samplers import ancestral, multistep
@@ -21,7 +21,6 @@ from curated_retraining.networks.mlp import TimeMLP, time_features
 from curated_retraining.types import Generation
 
 POINTS, LEVELS, STEPS, BATCH, SAMPLES = 5_000, 100, 1_250, 1_000, 50_000
-RATE, CLIP, EMA = 1e-3, 1.0, 0.999  # the defaults of cr.ddpm
 
 
 class Side(NamedTuple):
@@ -84,7 +83,6 @@ def ours(points: jax.Array, sampler: Any) -> Side:
 def pytorch(points: np.ndarray) -> Side:
     """The same round in eager PyTorch."""
     torch = peer("torch")
-    nn = torch.nn
     tables = points, linear_betas(LEVELS), time_features(jnp.arange(LEVELS) / LEVELS)
     x, betas, features = (torch.tensor(np.asarray(table, np.float32)) for table in tables)
     kept = torch.cumprod(1 - betas, 0)
@@ -92,23 +90,16 @@ def pytorch(points: np.ndarray) -> Side:
 
     def fit(seed):
         torch.manual_seed(seed)
-        network = denoiser(torch, 128, 3)
-        average = copy.deepcopy(network).requires_grad_(False)
-        optimizer = torch.optim.Adam(network.parameters(), lr=RATE)
-        for t in range(STEPS):
+
+        def loss(network):
             batch = x[torch.randint(len(x), (BATCH,))]
             level = torch.randint(LEVELS, (BATCH,))
             noise = torch.randn_like(batch)
             signal = kept[level, None]
             noisy = signal.sqrt() * batch + (1 - signal).sqrt() * noise
-            optimizer.zero_grad()
-            nn.functional.mse_loss(network(noisy, features[level]), noise).backward()
-            nn.utils.clip_grad_norm_(network.parameters(), CLIP)
-            optimizer.step()
-            with torch.no_grad():
-                pairs = list(average.parameters()), list(network.parameters())
-                torch._foreach_lerp_(*pairs, 1 - min(EMA, (1 + t) / (10 + t)))
-        return average
+            return torch.nn.functional.mse_loss(network(noisy, features[level]), noise)
+
+        return torch_training.fitted(torch_training.denoiser(128, 3), loss, STEPS)
 
     @torch.no_grad()
     def sample(seed, network):
@@ -123,29 +114,6 @@ def pytorch(points: np.ndarray) -> Side:
         return x.numpy()
 
     return Side(fit, sample)
-
-
-def denoiser(torch: Any, width: int, depth: int) -> Any:
-    """`TimeMLP(width, depth)` for points of the plane in PyTorch, begun as flax begins it."""
-    nn, silu = torch.nn, torch.nn.functional.silu
-
-    class Denoiser(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.point, self.time = nn.Linear(2, width), nn.Linear(32, width, bias=False)
-            self.layers = nn.ModuleList([nn.Linear(width, width) for _ in range(depth)])
-            self.out = nn.Linear(width, 2)
-            for name, values in self.named_parameters():
-                zero = name.endswith("bias") or name == "out.weight"
-                nn.init.normal_(values, std=0.0 if zero else values.shape[1] ** -0.5)
-
-        def forward(self, x, features):
-            h = silu(self.point(x) + self.time(features))
-            for layer in self.layers:
-                h = h + silu(layer(h))
-            return self.out(h)
-
-    return Denoiser()
 
 
 def one_round(side: Side, seed: int) -> tuple[float, float, float]:

@@ -1,6 +1,5 @@
 """Flow matching against torchcfm: the plane, three layers of 64, batches of 256; independent and OT couplings."""
 
-import copy
 import warnings
 from typing import Any
 
@@ -9,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import curated_retraining as cr
-from benchmarks.ddpm import denoiser
+from benchmarks import torch_training
 from benchmarks.table import Row, peer, turns
 from curated_retraining.models.couplings import _cost, independent, near_ot
 from curated_retraining.networks.mlp import TimeMLP
@@ -55,27 +54,15 @@ def torch_fit(matcher: Any, points: np.ndarray) -> Any:
     """The same fit as users of torchcfm write it, with the same time features, clipping and average."""
     torch = peer("torch")
     x = torch.tensor(points)
-    turns_of = 2 * torch.pi * 2.0 ** torch.linspace(-1, 5, 16)
 
-    def features(time):
-        angle = time[:, None] * turns_of
-        return torch.cat([angle.sin(), angle.cos()], dim=-1)
+    def loss(network):
+        batch = x[torch.randint(len(x), (BATCH,))]
+        time, between, velocity = matcher.sample_location_and_conditional_flow(torch.randn_like(batch), batch)
+        return torch.nn.functional.mse_loss(network(between, torch_training.time_features(time)), velocity)
 
     def fit(seed):
         torch.manual_seed(seed)
-        network = denoiser(torch, WIDTH, LAYERS)
-        average = copy.deepcopy(network).requires_grad_(False)
-        optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
-        for t in range(STEPS):
-            batch = x[torch.randint(len(x), (BATCH,))]
-            time, between, velocity = matcher.sample_location_and_conditional_flow(torch.randn_like(batch), batch)
-            optimizer.zero_grad()
-            torch.nn.functional.mse_loss(network(between, features(time)), velocity).backward()
-            torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-            optimizer.step()
-            with torch.no_grad():
-                pairs = list(average.parameters()), list(network.parameters())
-                torch._foreach_lerp_(*pairs, 1 - min(0.999, (1 + t) / (10 + t)))
+        return torch_training.fitted(torch_training.denoiser(WIDTH, LAYERS), loss, STEPS)
 
     return fit
 

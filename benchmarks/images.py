@@ -7,7 +7,6 @@ memory formats.
 """
 
 import copy
-import math
 from typing import Any
 
 import jax
@@ -15,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import curated_retraining as cr
-from benchmarks import torch_unet
+from benchmarks import torch_training, torch_unet
 from benchmarks.ddpm import Side
 from benchmarks.table import Row, peer, seconds
 from curated_retraining.models.solvers import euler
@@ -23,7 +22,7 @@ from curated_retraining.networks import unet
 from curated_retraining.networks.mlp import time_features
 
 SHAPE, BATCH, STEPS, POINTS = (32, 32, 3), 128, 5, 512  # steps of each kind a call
-RATE, CLIP, EMA = 2e-4, 1.0, 0.999
+RATE = 2e-4
 NETWORK = unet.cpu()
 
 
@@ -52,7 +51,7 @@ def rows(repeats: int) -> list[Row]:
 
 def ours(x: np.ndarray) -> Side:
     """The steps by this library."""
-    settings = {"batch_size": BATCH, "learning_rate": RATE, "clip": CLIP, "ema": EMA}
+    settings = {"batch_size": BATCH, "learning_rate": RATE}
     model = cr.flow_matching(NETWORK, solver=euler, sample_steps=STEPS, steps=STEPS, **settings)
     real = cr.uniform(jnp.asarray(x))
     begin = jax.jit(model.init)(jax.random.key(0), real.x)
@@ -72,12 +71,6 @@ class Twin:
         for name, values in self.network.named_parameters():
             values.data.copy_(torch.tensor(torch_unet.copied(params, name, values.dim())))
 
-    def features(self, time: Any) -> Any:
-        """`time_features`."""
-        torch = self.torch
-        angle = 2 * math.pi * time[:, None] * 2.0 ** torch.linspace(-1, 5, 16)
-        return torch.cat([angle.sin(), angle.cos()], dim=-1)
-
     def side(self, points: np.ndarray, memory_format: Any) -> Side:
         """Steps of training and sampling in a memory format."""
         torch = self.torch
@@ -86,28 +79,23 @@ class Twin:
         def fit(seed):
             torch.manual_seed(seed)
             network = copy.deepcopy(self.network).to(memory_format=memory_format)
-            average = copy.deepcopy(network).requires_grad_(False)
-            optimizer = torch.optim.Adam(network.parameters(), lr=RATE)
-            for t in range(STEPS):
+
+            def loss(network):
                 batch = x[torch.randint(len(x), (BATCH,))]
                 noise = torch.randn_like(batch)
                 time = torch.rand(BATCH)
                 between = torch.lerp(noise, batch, time[:, None, None, None])
-                optimizer.zero_grad()
-                torch.nn.functional.mse_loss(network(between, self.features(time)), batch - noise).backward()
-                torch.nn.utils.clip_grad_norm_(network.parameters(), CLIP)
-                optimizer.step()
-                with torch.no_grad():
-                    pairs = list(average.parameters()), list(network.parameters())
-                    torch._foreach_lerp_(*pairs, 1 - min(EMA, (1 + t) / (10 + t)))
-            return average
+                predicted = network(between, torch_training.time_features(time))
+                return torch.nn.functional.mse_loss(predicted, batch - noise)
+
+            return torch_training.fitted(network, loss, STEPS, RATE)
 
         @torch.no_grad()
         def sample(seed, network):
             torch.manual_seed(seed)
             x = torch.randn(BATCH, SHAPE[-1], *SHAPE[:2]).contiguous(memory_format=memory_format)
             for index in range(STEPS):
-                x = x + network(x, self.features(torch.tensor([index / STEPS]))) / STEPS
+                x = x + network(x, torch_training.time_features(torch.tensor([index / STEPS]))) / STEPS
             return x
 
         return Side(fit, sample)
@@ -125,7 +113,9 @@ def difference(torch: Any, params: Any, twin: Twin, x: np.ndarray) -> float:
     images, time = x[:8], np.linspace(0, 1, 8, dtype=np.float32)
     mine = np.asarray(jax.jit(NETWORK.apply)(params, images, time_features(jnp.asarray(time))))
     with torch.no_grad():
-        other = twin.network(torch.tensor(images).permute(0, 3, 1, 2).contiguous(), twin.features(torch.tensor(time)))
+        other = twin.network(
+            torch.tensor(images).permute(0, 3, 1, 2).contiguous(), torch_training.time_features(torch.tensor(time))
+        )
     away = float(np.max(np.abs(mine - other.permute(0, 2, 3, 1).numpy())) / mine.std())
     assert away < 1e-3, f"the two networks differ by {away} standard deviations: they are not the same"
     return away

@@ -1,4 +1,8 @@
-"""Curated retraining: generative models refitted, generation after generation, to their own chosen samples."""
+"""Curated retraining: generative models refitted, generation after generation, to their own chosen samples.
+
+What is out of the range that a docstring gives is a `ValueError` where the thing is built or traced, with the value and
+the remedy; a number that is itself traced has no value to look at. Other errors are named where they may come.
+"""
 
 from curated_retraining import attacks, data, export, forecast, metrics, preferences, rewards, theory
 from curated_retraining.curation.choices import crowd, flipped, luce, pairwise

@@ -14,7 +14,7 @@ BATCH = "batch"  # the axis of a mesh over which rows are split
 
 
 def uniform(x: Array) -> Dataset:
-    """The points `x` `[n, *event]`, each with weight 1/n."""
+    """The points `x` `[n, *event]`, one or more, each with weight 1/n."""
     if x.shape[0] == 0:
         raise ValueError("a dataset needs at least one point")
     return Dataset(x, jnp.full(x.shape[:1], 1 / x.shape[0], float))
@@ -74,7 +74,7 @@ def ring_means(modes: int = 8, radius: float = 2.0) -> Array:
 
 
 def ring(key: PRNGKey, n: int, modes: int = 8, radius: float = 2.0, sd: float = 0.3) -> Dataset:
-    """`n` points `[n, 2]` of an even mixture of round Gaussians on a circle."""
+    """`n` points `[n, 2]` of an even mixture of `modes` ≥ 1 round Gaussians of `sd` > 0 on a circle."""
     require("sd", sd, lambda s: s > 0, "is not a standard deviation: take a positive number")
     mode_key, noise_key = jax.random.split(key)
     mean = ring_means(modes, radius)[jax.random.randint(mode_key, (n,), 0, modes)]
@@ -95,7 +95,7 @@ def moon_arcs(position: Array) -> Array:
 
 
 def moons(key: PRNGKey, n: int, noise: float = 0.1) -> Dataset:
-    """`n` points `[n, 2]` of two interleaved half circles of radius 1 with Gaussian noise of sd `noise`."""
+    """`n` points `[n, 2]` of two interleaved half circles of radius 1 with Gaussian noise of sd `noise` > 0."""
     require("noise", noise, lambda s: s > 0, "is not a standard deviation: take a positive number")
     moon_key, position_key, noise_key = jax.random.split(key, 3)
     arcs = moon_arcs(jax.random.uniform(position_key, (n,)))

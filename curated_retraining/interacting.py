@@ -11,6 +11,7 @@ from jax.typing import ArrayLike
 from curated_retraining.data import uniform, union
 from curated_retraining.loop import checked, constant
 from curated_retraining.types import (
+    SLACK,
     Array,
     Curator,
     Dataset,
@@ -27,8 +28,6 @@ from curated_retraining.types import (
     lift_all,
     require,
 )
-
-_SLACK = 1e-4  # of rows that should sum to one: rounding, and numbers typed with a few digits
 
 
 def interacting(
@@ -57,6 +56,10 @@ def interacting(
         shares: S `[n, 1 + 2 n]`, data: it may be vmapped, and traced, when nobody looks whether rows sum to one. The
             columns are the real data, then the raw samples of each model, then the curated samples of each.
         metrics: what is reported of each; nothing by default.
+
+    Raises:
+        ValueError: where a sequence has not one entry a model, or `shares` another shape, negative numbers or a row
+            that does not sum to one.
     """
     n = len(models)
     metrics = [lambda record: {}] * n if metrics is None else metrics
@@ -71,7 +74,7 @@ def interacting(
             "real, raw of each, curated of each"
         )
     require("shares", shares, lambda s: s >= 0, "are not shares: take numbers of at least 0")
-    require("shares", shares, lambda s: abs(s.sum(axis=1) - 1) < _SLACK, "do not sum to 1 in each row: divide by sums")
+    require("shares", shares, lambda s: abs(s.sum(axis=1) - 1) < SLACK, "do not sum to 1 in each row: divide by sums")
     parties = tuple(
         _Party(lift_all(model), _preference(reward), lift(curate), Static(size), lift(observe))
         for model, reward, curate, size, observe in zip(models, reward, curate, pool_size, metrics, strict=True)

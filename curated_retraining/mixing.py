@@ -1,6 +1,6 @@
 """Mixing: what a refit sees of real and curated points, and what is remembered for later.
 
-λ = #curated / #real in (0, ∞]; the curated share of the training weight is η = 1 / (1 + 1/λ), which is right at both
+λ = #curated / #real in [0, ∞]; the curated share of the training weight is η = 1 / (1 + 1/λ), which is right at both
 λ = 0 (real data only) and λ = ∞ (curated data only, the pure loop).
 """
 
@@ -39,14 +39,14 @@ def fresh(sampler: Callable[[PRNGKey], Dataset], lam: float | Array) -> Mixing:
 def accumulate(generations: int) -> Mixing:
     """Trains on the real data and all curated points so far, each point counting the same (Gerstgrasser et al. 2024).
 
-    λ is not an argument: #curated grows by one slot a generation. The memory holds `generations` slots; a generation
-    beyond it makes the weights, hence `effective_size`, NaN, which the driver refuses.
+    λ is not an argument: #curated grows by one slot a generation. The memory holds `generations` ≥ 1 slots; one beyond
+    it makes the weights, hence `effective_size`, NaN, which the driver refuses.
     """
     return Mixing(Partial(_accumulator, Static(_capacity(generations))), lift(_accumulate))
 
 
 def accumulate_subsample(generations: int, size: int) -> Mixing:
-    """Trains on `size` independent draws from what `accumulate` would train on (Kazdan et al. 2024)."""
+    """Trains on `size` ≥ 1 independent draws from what `accumulate` would train on (Kazdan et al. 2024)."""
     if size < 1:
         raise ValueError(f"size={size} is not a number of points to draw: take 1 or more")
     return Mixing(accumulate(generations).init, Partial(_accumulate_subsample, Static(size)))
@@ -134,9 +134,8 @@ def _accumulate(key, memory: _Accumulated, curated: Dataset):
 def _accumulate_subsample(size: Static, key, memory, curated):
     everything, memory = _accumulate(None, memory, curated)
     index = draw_index(key, cumulative(everything.weight), size.value)
-    weight = (
-        jnp.full(size.value, 1 / size.value, float) + 0 * everything.weight.sum()
-    )  # NaN beyond the memory stays NaN
+    # NaN beyond the memory stays NaN
+    weight = jnp.full(size.value, 1 / size.value, float) + 0 * everything.weight.sum()
     return Dataset(everything.x[index], weight), memory
 
 

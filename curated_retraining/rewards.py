@@ -14,7 +14,10 @@ from curated_retraining.types import Array, Reward, Static, lift, require
 
 
 def distance(target: Array, r_min: float = 1.0, gamma: float = 10.0) -> Reward:
-    """−γ max(0, ‖x − target‖ − r_min): best, and zero, within `r_min` of `target` `[*event]` (the paper's §5.1)."""
+    """−γ max(0, ‖x − target‖ − r_min): best, and zero, within `r_min` of `target` `[*event]` (the paper's §5.1).
+
+    `r_min` ≥ 0 is in the units of the data, `gamma` γ ≥ 0 and finite.
+    """
     require("r_min", r_min, lambda r: r >= 0, "is not a radius: take a number of at least 0")
     require("gamma", gamma, lambda g: (g >= 0) & (g < jnp.inf), "is not a reward scale: take a finite number ≥ 0")
     return Partial(_distance, jnp.asarray(target), r_min, gamma)
@@ -36,7 +39,7 @@ def confidence(classifier: Callable[[Array], Array], gamma: float = 15.0) -> Rew
 
 
 def tempered(classifier: Callable[[Array], Array], temperature: float | Array) -> Callable[[Array], Array]:
-    """A classifier whose logits `[n, classes]` are divided by `temperature`, for rewards that trust it less.
+    """A classifier whose logits `[n, classes]` are divided by `temperature` > 0, for rewards that trust it less.
 
     `classifiers.temperature` finds the temperature at which its probabilities are calibrated.
     """
@@ -51,7 +54,7 @@ def entropy_bonus(
 
     Rare classes are worth more. Where r depends on the class alone, K-wise choice by it at any K and temperature stands
     still exactly at P ∝ e^{r/c}, which maximises E[r] + c H(P). `label` maps `[n, *event]` to integers `[n]` in
-    0..classes−1; c is data.
+    0..classes−1; c ≥ 0 is data.
     """
     require("strength", strength, lambda c: c >= 0, "is not the strength of a bonus: take a number of at least 0")
     return Partial(_entropy_bonus, lift(reward), lift(label), Static(classes), strength)
@@ -63,7 +66,7 @@ def stack(*rewards: Reward) -> Reward:
 
 
 def combine(rewards: tuple[Reward, ...] | list[Reward], weights: Array) -> Reward:
-    """The weighted sum Σ_i weights[i] r_i(x)."""
+    """The weighted sum Σ_i weights[i] r_i(x), for as many `weights` `[rewards]` as rewards."""
     if len(rewards) != jnp.shape(weights)[0]:
         raise ValueError(f"{len(rewards)} rewards need as many weights, not {jnp.shape(weights)[0]}")
     return Partial(_combine, stack(*rewards), jnp.asarray(weights))

@@ -68,6 +68,8 @@ class Preference(NamedTuple):
     update: Callable[[PRNGKey, State, Generation], State]
 
 
+SLACK = 1e-4  # of numbers that should sum to one: rounding, and numbers typed with a few digits
+
 Family = TypeVar("Family", Model, Mixing, Preference)
 Metrics = Callable[[Generation], dict[str, Array]]
 Step = Callable[[PRNGKey, LoopState], tuple[LoopState, dict[str, Array]]]

@@ -27,10 +27,10 @@ def define(name: str, *, generations: int, rewards: list[str]) -> None:
     repetitions()
 
 
-def repetitions() -> None:
+def repetitions(seeds: int = 3) -> None:
     """The flags of what is played with several seeds and checkpointed."""
     with group(helps.SIZES):
-        flags.DEFINE_integer("seeds", 3, "repetitions", 1, SEEDS)
+        flags.DEFINE_integer("seeds", seeds, "repetitions", 1, SEEDS)
         flags.DEFINE_integer("seed", 0, "seed of the first repetition; the others follow", 0, SEEDS)
     checkpoints()
 
@@ -55,9 +55,14 @@ def loop(
         if temperature is not None:
             number("temperature", temperature, "temperature of the choice; 0 is best-of-K")
         flags.DEFINE_integer("generations", generations, "retrainings after generation 0", lower_bound=1)
+    folder(name)
+    flags.register_validator("lam", _are_ratios, "takes one or more of a number >= 0 or inf, such as --lam=inf,1")
+
+
+def folder(name: str) -> None:
+    """The flag of the folder for the results, `runs/NAME` by default."""
     with group(helps.RESULTS):
         flags.DEFINE_string("out", f"runs/{name}", "folder for the results; the same command again resumes there")
-    flags.register_validator("lam", _are_ratios, "takes one or more of a number >= 0 or inf, such as --lam=inf,1")
 
 
 def checkpoints() -> None:
@@ -73,6 +78,25 @@ def number(name: str, default: float | None, what: str) -> None:
     flags.register_validator(
         name, lambda value: value is None or 0 <= value < math.inf, f"takes a finite number >= 0, such as --{name}=1"
     )
+
+
+def seeds() -> range:
+    """Those of the repetitions."""
+    return range(flags.FLAGS.seed, flags.FLAGS.seed + flags.FLAGS.seeds)
+
+
+def floats(texts: list[str]) -> list[float]:
+    """The numbers of a flag that takes several; none where one of them is no number."""
+    try:
+        return [float(text) for text in texts]
+    except ValueError:
+        return []
+
+
+def is_point(texts: list[str] | None) -> bool:
+    """Whether `texts` are the two finite coordinates of a point, or nothing."""
+    values = floats(texts or [])
+    return texts is None or (len(values) == 2 and all(map(math.isfinite, values)))
 
 
 def settings() -> dict:
@@ -135,8 +159,5 @@ def by_row(values: np.ndarray, rows: int) -> np.ndarray:
 
 
 def _are_ratios(texts: list[str]) -> bool:
-    try:
-        values = [float(text) for text in texts]
-    except ValueError:
-        return False
+    values = floats(texts)
     return bool(values) and all(value >= 0 for value in values)

@@ -59,7 +59,7 @@ def main() -> None:
     """Plays each model, prints measured beside exact and draws the courses."""
     loops.require_groups(FLAGS.pool)
     out, lams = Path(FLAGS.out), [float(lam) for lam in FLAGS.lam]
-    cells = grids.grid({"lam": lams}, loops.seeds())
+    cells = grids.grid({"lam": lams}, common.seeds())
     shares = jnp.array([float(share) for share in FLAGS.shares])
     course = exact(shares, FLAGS.strength, np.array(lams))
     measured = {}
@@ -158,10 +158,7 @@ def _unread(x: Array) -> Array:
 
 
 def _are_shares(texts: list[str]) -> bool:
-    try:
-        values = [float(text) for text in texts]
-    except ValueError:
-        return False
+    values = common.floats(texts)
     return len(values) == len(NAMES) and all(value > 0 for value in values) and abs(sum(values) - 1) < 1e-6
 
 

@@ -62,11 +62,6 @@ def driven(
     return {name: common.by_row(values, len(cells) // FLAGS.seeds) for name, values in history.items()}
 
 
-def seeds() -> range:
-    """Those of the repetitions."""
-    return range(FLAGS.seed, FLAGS.seed + FLAGS.seeds)
-
-
 def require_groups(pool: int) -> None:
     """Refuses a pool that does not split into groups of `--k`."""
     if pool % FLAGS.k:

@@ -10,7 +10,6 @@ them. λ = #curated / #real, and λ = 1 / (K − 1) is the threshold below which
 rewards.
 """
 
-import math
 import time
 from pathlib import Path
 from typing import Any
@@ -75,7 +74,7 @@ def define() -> None:
         )
     flags.register_validator("k", lambda k: k >= 1, "takes a number >= 1, such as --k=4")
     flags.register_validator("gamma", lambda gamma: gamma > 0, "takes a number > 0, such as --gamma=10")
-    flags.register_validator("target", _are_finite, "takes two finite numbers, such as --target=2,0")
+    flags.register_validator("target", common.is_point, "takes two finite numbers, such as --target=2,0")
     flags.register_validator("trained", _are_counts, "takes two whole numbers >= 1, such as --trained=4,3")
 
 
@@ -191,13 +190,6 @@ def _refuse_what_cannot_be_trained(pairs: list[str]) -> None:
 
 def _file(pair: str) -> str:
     return pair.replace(",", "_")
-
-
-def _are_finite(texts: list[str]) -> bool:
-    try:
-        return len(texts) == 2 and all(math.isfinite(float(text)) for text in texts)
-    except ValueError:
-        return False
 
 
 def _are_counts(texts: list[str]) -> bool:

@@ -1,10 +1,12 @@
-"""The public parts of the library by what they return, so that none lacks its row in a table of contracts."""
+"""What tables of contracts ask of the parts of the library: that none lacks its row, and none is traced twice."""
 
 import importlib
 import inspect
 import pkgutil
 from collections.abc import Iterator
 from typing import Any
+
+import jax
 
 import curated_retraining as cr
 
@@ -26,3 +28,22 @@ def _modules(name: str) -> Iterator[Any]:
     yield (module := importlib.import_module(name))
     for info in pkgutil.iter_modules(getattr(module, "__path__", ()), f"{name}."):
         yield importlib.import_module(info.name)
+
+
+def built(row: Any) -> list[Any]:
+    """The part of a row with each of its values, or once where it has none."""
+    return [row.build(value) for value in row.values] or [row.build()]
+
+
+class Counted:
+    """A function under `jit`, and how often it was traced."""
+
+    def __init__(self, function, **options):
+        def traced(*arguments):
+            self.traces += 1
+            return function(*arguments)
+
+        self.traces, self.call = 0, jax.jit(traced, **options)
+
+    def __call__(self, *arguments):
+        return self.call(*arguments)

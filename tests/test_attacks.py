@@ -72,6 +72,16 @@ def test_the_worst_flips_come_near_the_worst_of_all(budget):
     assert (reached <= all_of_them + 1e-6).mean() > 0.95
 
 
+def test_the_first_step_goes_all_the_way_and_later_ones_look_from_there():
+    """The first flip looks worse until it is made nearly whole; seen from there, the second is."""
+
+    def outcome(label):
+        return label[0] ** 8 - 1.5 * label[0] - label[1]
+
+    np.testing.assert_array_equal(attacks.worst_flips(outcome, jnp.zeros(2), 1, steps=1), [1, 0])
+    np.testing.assert_array_equal(attacks.worst_flips(outcome, jnp.zeros(2), 1, steps=2), [0, 1])
+
+
 def test_no_flip_that_helps_is_made():
     chosen = attacks.worst_flips(lambda label: label.sum(), LABEL, NUM)
     np.testing.assert_array_equal(chosen, LABEL)  # ones become zeros, and no zero a one

@@ -1,4 +1,4 @@
-"""What every model, curator and mixing keeps to: a row each, the same tests for all."""
+"""What every model keeps to: a row each, the same tests for all."""
 
 import functools
 from collections.abc import Callable
@@ -9,14 +9,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.tree_util import Partial
-from parts import named
+from parts import Counted, built, named
 
 import curated_retraining as cr
 from curated_retraining.networks.mlp import TimeMLP
-from curated_retraining.types import Choice, Curator, lift_all
+from curated_retraining.types import lift_all
 
 EPS = float(jnp.finfo(jnp.float32).eps)
+POINTS, NUM = 64, 21
+SUPPORT = jnp.stack(jnp.meshgrid(*[jnp.linspace(-2, 2, 5)] * 2), axis=-1).reshape(-1, 2)
+TRAINING = {"steps": 8, "batch_size": 16, "learning_rate": 0.03}
+NETWORK = TimeMLP(width=8, depth=0)
 
 
 class Row(NamedTuple):
@@ -25,35 +28,6 @@ class Row(NamedTuple):
     exact: bool = False  # the fit depends on the weighted points alone, not on draws from them
     pytree: bool = True  # two builds are the same pytree, so that a program takes either
     density: float | None = 1e-4  # how far from one the density may sum; None where there is no density
-    curated: int = 16  # points that are made of a pool of 16
-
-
-POINTS, NUM, POOL_SIZE = 64, 21, 16
-SUPPORT = jnp.stack(jnp.meshgrid(*[jnp.linspace(-2, 2, 5)] * 2), axis=-1).reshape(-1, 2)
-TRAINING = {"steps": 8, "batch_size": 16, "learning_rate": 0.03}
-NETWORK = TimeMLP(width=8, depth=0)
-
-
-def _new_real(key):
-    return cr.uniform(jnp.broadcast_to(jax.random.randint(key, (5, 1, 1), 0, 10), (5, 2, 3)))
-
-
-def _two_minded(curator):
-    """Curation of points whom a second annotator sees the other way round."""
-    return Partial(_asked_twice, curator)
-
-
-def _asked_twice(curator, key, pool, reward):
-    return curator(key, pool, jnp.stack([reward, -reward], axis=-1))
-
-
-def _cyclic(strength, x, y):
-    """Of numbers modulo 3, each is preferred to the one before it."""
-    return 0.5 + 0.5 * strength * jnp.sin(2 * jnp.pi * (x - y)[0, 0] / 3)
-
-
-def _parity(x):
-    return x.reshape(x.shape[0], -1)[:, 0] % 2
 
 
 MODELS = {
@@ -68,60 +42,10 @@ MODELS = {
     "batched": Row(lambda: cr.batched(cr.gaussian(), 8), exact=True),
     "standardised": Row(lambda: cr.standardised(cr.gaussian()), exact=True),
 }
-CURATORS = {
-    "k_way": Row(lambda t: cr.k_way(2, cr.luce(t)), values=(1.0, 0.0, 3.0), curated=8),
-    "crowd": Row(
-        lambda q: _two_minded(cr.k_way(2, cr.crowd((q, 1 - q), (1.0, 0.0)))), values=(0.3, 0.0, 1.0), curated=8
-    ),
-    "flipped": Row(lambda f: cr.k_way(2, cr.flipped(cr.luce(), f)), values=(0.3, 0.0, 1.0), curated=8),
-    "pairwise": Row(lambda a: cr.k_way(4, cr.pairwise(Partial(_cyclic, a))), values=(1.0, 0.0, -0.4), curated=4),
-    "rounds": Row(lambda t: cr.rounds(cr.k_way(4, cr.luce(t)), 3), values=(1.0, 0.0, 3.0), curated=12),
-    "tilt": Row(cr.tilt, values=(1.0, 0.0, 3.0)),
-    "crowd_tilt": Row(lambda q: _two_minded(cr.crowd_tilt((q, 1 - q), 1.0, 0.1)), values=(0.3, 0.0, 1.0)),
-    "top_fraction": Row(cr.top_fraction, values=(0.3, 1.0, 0.01)),
-    "threshold": Row(cr.threshold, values=(0.0, -9.0, 0.5)),
-    "everything": Row(cr.everything),
-    "inverse_propensity": Row(lambda e: cr.inverse_propensity(2, cr.luce(), e), values=(0.5, 0.0, 1.0), curated=8),
-    "quota": Row(lambda m: cr.quota(cr.tilt(), _parity, (0.3, 0.7), m), values=(1.0, 0.0, 0.4)),
-}
-LAMS = (1.0, 0.0, 0.25, jnp.inf)
-MIXINGS = {
-    "replace": Row(cr.replace),
-    "with_real": Row(cr.with_real, values=LAMS),
-    "fresh": Row(lambda lam: cr.fresh(_new_real, lam), values=LAMS),
-    "accumulate": Row(lambda: cr.accumulate(3)),
-    "accumulate_subsample": Row(lambda: cr.accumulate_subsample(3, 64)),
-}
 
 
-def each(table, **holds):
-    return [name for name, row in table.items() if all(getattr(row, key) == value for key, value in holds.items())]
-
-
-def built(table, name):
-    row = table[name]
-    return [row.build(value) for value in row.values] or [row.build()]
-
-
-def argued(table):
-    return [name for name, row in table.items() if row.values]
-
-
-class Counted:
-    """A function under `jit`, and how often it was traced."""
-
-    def __init__(self, function, **options):
-        def traced(*arguments):
-            self.traces += 1
-            return function(*arguments)
-
-        self.traces, self.call = 0, jax.jit(traced, **options)
-
-    def __call__(self, *arguments):
-        return self.call(*arguments)
-
-
-# Models
+def each(**holds):
+    return [name for name, row in MODELS.items() if all(getattr(row, key) == value for key, value in holds.items())]
 
 
 def points(seed):
@@ -171,7 +95,7 @@ def test_the_key_decides_every_bit(name):
     chex.assert_trees_all_equal(model.fit(jax.random.key(2), begin, points(0)), first)
 
 
-@pytest.mark.parametrize("name", each(MODELS, exact=False))
+@pytest.mark.parametrize("name", each(exact=False))
 def test_the_key_of_a_fit_matters_where_the_fit_draws(name):
     begin, first, _ = states(name)
     other = compiled(name).fit(jax.random.key(9), begin, points(0))
@@ -197,7 +121,7 @@ def test_points_of_weight_zero_have_no_influence(name):
     chex.assert_trees_all_equal(compiled(name).fit(jax.random.key(2), begin, moved), first)
 
 
-@pytest.mark.parametrize("name", each(MODELS, exact=True))
+@pytest.mark.parametrize("name", each(exact=True))
 def test_two_copies_of_half_the_weight_are_one_point(name):
     """Sums of POINTS terms in another order differ by up to POINTS ε of the total, and EM takes a few such steps."""
     x, weight = (jnp.concatenate([a[: POINTS // 2]] * 2) for a in points(0))
@@ -223,7 +147,7 @@ def test_the_density_sums_to_one(name):
 
 
 def test_a_model_without_density_says_so():
-    for name in each(MODELS, density=None):
+    for name in each(density=None):
         model = MODELS[name].build()
         wrapped = cr.batched(model, 8), cr.standardised(model), cr.from_scratch(model)
         assert {one.log_prob for one in (model, *wrapped)} == {None}
@@ -252,108 +176,11 @@ def test_seeds_vmap(name):
     assert x.shape == (3, NUM, 2)
 
 
-@pytest.mark.parametrize("name", each(MODELS, pytree=True))
+@pytest.mark.parametrize("name", each(pytree=True))
 def test_two_builds_are_one_pytree(name):
-    variants = built(MODELS, name) + built(MODELS, name)
+    variants = built(MODELS[name]) + built(MODELS[name])
     assert len({jax.tree.structure(lift_all(model)) for model in variants}) == 1
 
 
-# Curators and mixings, on events that are neither vectors nor floats
-
-EVENT = (2, 3)
-
-
-def numbered(start, num):
-    """Integer events `[num, *EVENT]` counted from `start`, so that each is its own number."""
-    return jnp.broadcast_to(jnp.arange(start, start + num)[:, None, None], (num, *EVENT))
-
-
-def scored(seed):
-    """A pool with a reward; rewards tie in pairs."""
-    reward = jax.random.normal(jax.random.key(seed), (POOL_SIZE // 2,)) + 0.5
-    return numbered(seed, POOL_SIZE), jnp.repeat(reward, 2)
-
-
-@functools.cache
-def curate(name):
-    return Counted(lambda curator, key, pool, reward: curator(key, pool, reward))
-
-
-@pytest.mark.parametrize("name", CURATORS)
-def test_curated_points_are_points_of_the_pool_with_weights_that_sum_to_one(name):
-    for seed, curator in enumerate(built(CURATORS, name)):
-        pool, reward = scored(seed)
-        x, weight = curate(name)(curator, jax.random.key(1), pool, reward)
-        num = CURATORS[name].curated
-        assert x.shape == (num, *EVENT) and weight.shape == (num,) and x.dtype == pool.dtype
-        assert (np.asarray(weight) >= 0).all()
-        np.testing.assert_allclose(weight.sum(), 1, atol=num * EPS)
-        assert np.isin(x, pool).all() and (np.ptp(x, axis=(1, 2)) == 0).all()
-
-
-@pytest.mark.parametrize("name", CURATORS)
-def test_the_key_decides_the_choice(name):
-    curator = built(CURATORS, name)[0]
-    once, again = (curate(name)(curator, jax.random.key(2), *scored(0)) for _ in range(2))
-    chex.assert_trees_all_equal(once, again)
-
-
-@pytest.mark.parametrize("name", CURATORS)
-def test_new_pools_rewards_and_arguments_cause_no_retrace(name):
-    for seed, curator in enumerate(2 * built(CURATORS, name)):
-        curate(name)(curator, jax.random.key(seed), *scored(seed))
-    assert curate(name).traces == 1
-
-
-@pytest.mark.parametrize("name", argued(CURATORS))
-def test_arguments_of_curators_vmap(name):
-    """A batch of temperatures, shares or thresholds gives what each alone gives."""
-    build, values = CURATORS[name].build, jnp.array(CURATORS[name].values)
-    together = jax.jit(jax.vmap(lambda value: build(value)(jax.random.key(3), *scored(0))))(values)
-    for i, curator in enumerate(built(CURATORS, name)):
-        alone = curate(name)(curator, jax.random.key(3), *scored(0))
-        chex.assert_trees_all_close(jax.tree.map(lambda leaf, i=i: leaf[i], together), alone, atol=POOL_SIZE * EPS)
-
-
-SLOT, REAL = 6, 10
-
-
-@functools.cache
-def mix(name):
-    return Counted(lambda mixing, key, memory, curated: mixing.mix(key, memory, curated))
-
-
-@pytest.mark.parametrize("name", MIXINGS)
-def test_three_generations_keep_the_memory_and_train_on_what_is_known_with_weights_that_sum_to_one(name):
-    for mixing in map(lift_all, built(MIXINGS, name)):
-        memory = begin = mixing.init(cr.uniform(numbered(0, REAL)), SLOT)
-        for generation in range(1, 4):
-            curated = cr.uniform(numbered(100 * generation, SLOT))
-            (x, weight), memory = mix(name)(mixing, jax.random.key(generation), memory, curated)
-            assert x.shape == (*weight.shape, *EVENT) and x.dtype == curated.x.dtype
-            assert (np.asarray(weight) >= 0).all()
-            np.testing.assert_allclose(weight.sum(), 1, atol=len(weight) * EPS)
-            made = [numbered(100 * g, SLOT) for g in range(1, generation + 1)]
-            assert np.isin(np.asarray(x)[np.asarray(weight) > 0], np.concatenate([numbered(0, REAL), *made])).all()
-        chex.assert_trees_all_equal_structs(begin, memory)
-        chex.assert_trees_all_equal_shapes_and_dtypes(begin, memory)
-    assert mix(name).traces == 1
-
-
-@pytest.mark.parametrize("name", argued(MIXINGS))
-def test_lam_vmaps_and_is_the_ratio_of_curated_to_real_weight(name):
-    def curated_weight(lam):
-        mixing = MIXINGS[name].build(lam)
-        memory = mixing.init(cr.uniform(numbered(0, REAL)), SLOT)
-        (x, weight), _ = mixing.mix(jax.random.key(0), memory, cr.uniform(numbered(100, SLOT)))
-        return jnp.where(x[:, 0, 0] >= 100, weight, 0.0).sum(), weight.sum()
-
-    share, total = jax.jit(jax.vmap(curated_weight))(jnp.array(LAMS))
-    np.testing.assert_allclose(total, 1, atol=(REAL + SLOT) * EPS)
-    np.testing.assert_allclose(share, [1 / 2, 0, 1 / 5, 1], atol=(REAL + SLOT) * EPS)
-
-
-def test_every_public_model_choice_curator_and_mixing_has_its_row():
+def test_every_public_model_has_its_row():
     assert named("models", cr.Model) - {"sharded"} == MODELS.keys()  # its own tests need several devices
-    assert named("curation", Choice, Curator) - {"luce"} == CURATORS.keys()  # the row of `k_way` is of both
-    assert named("mixing", cr.Mixing) - {"accumulate_moments"} == MIXINGS.keys()  # which takes vectors alone

@@ -115,6 +115,16 @@ def test_a_proxy_is_refitted_to_the_pool_and_not_to_what_was_kept_of_it():
         assert np.isfinite(jax.tree.leaves(params)[0]).all() == told
 
 
+def test_a_proxy_is_refitted_from_the_last_parameters():
+    """One step of a millionth leaves them where they were, 5 away from the first ones, which are zero."""
+    preference, none = learned(steps=1, learning_rate=1e-6), cr.uniform(jnp.zeros((8, 2)))
+    first = preference.init(jax.random.key(0))
+    state = first._replace(params=jax.tree.map(lambda leaf: leaf + 5, first.params))
+    record = cr.Generation((), REAL.x[:8], jnp.zeros(8), none, none)
+    for leaf in jax.tree.leaves(jax.jit(preference.update)(jax.random.key(1), state, record).params):
+        np.testing.assert_allclose(leaf, 5, atol=1e-4)
+
+
 @pytest.mark.parametrize("scale", [0.1, 30.0])
 def test_people_come_to_like_what_they_see_within_the_ball(scale):
     """The recursion of the docstring in numpy; large features carry w to the sphere at once."""

@@ -41,6 +41,7 @@ RECIPES = {  # by the name of the reader
     "cifar10": Recipe(widths=(32, 64, 128), blocks=1, steps=6000, batch_size=64, mirror=True),
     "npz": Recipe(widths=(32, 64, 128), blocks=1, steps=4000, batch_size=64),
 }
+REPORTED = ("accuracy", "calibration_error", "calibration_error_tempered", "temperature")
 
 
 class TrainedClassifier(NamedTuple):
@@ -87,9 +88,6 @@ def fingerprint(data: Split) -> str:
             total.update(f"{array.dtype.str} {array.shape}".encode())
             total.update(np.ascontiguousarray(array).data)
     return total.hexdigest()
-
-
-REPORTED = ("accuracy", "calibration_error", "calibration_error_tempered", "temperature")
 
 
 def _made(key: PRNGKey, network: Classifier, data: Split, recipe: Recipe) -> tuple[State, dict[str, np.float32]]:

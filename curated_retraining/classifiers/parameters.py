@@ -13,6 +13,8 @@ import numpy as np
 
 from curated_retraining.types import State
 
+OTHERWISE = "name another file, or delete this one"
+
 
 def save(path: str | Path, params: State, settings: Mapping[str, Any]) -> None:
     """Writes a pytree of arrays, and the `settings` (JSON values) that it depends on, to the `.npz` file `path`.
@@ -64,9 +66,6 @@ def load(path: str | Path, like: State, settings: Mapping[str, Any]) -> State:
                 f"not {expected.get(name, 'absent')}: {OTHERWISE}"
             )
     return jax.tree.unflatten(jax.tree.structure(like), [jnp.asarray(arrays[name]) for name in leaves])
-
-
-OTHERWISE = "name another file, or delete this one"
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

@@ -7,17 +7,16 @@ import jax.numpy as jnp
 from jax.tree_util import Partial
 from jax.typing import ArrayLike
 
-from curated_retraining.types import Array, Choice, lift, require
+from curated_retraining.types import SLACK, Array, Choice, lift, require
 
 Duel = Callable[[Array, Array], Array]  # x [*event], y [*event] -> [], the probability that x is preferred to y
-
-_SLACK = 1e-4  # of probabilities that should sum to one: rounding, and numbers typed with a few digits
 
 
 def luce(temperature: float | Array = 1.0) -> Choice:
     """Chooses in proportion to `exp(reward / temperature)`; zero is best-of-k, ties broken evenly.
 
-    The K-way Bradley-Terry (Plackett-Luce first choice) model. The temperature is data: it may be traced and vmapped.
+    The K-way Bradley-Terry (Plackett-Luce first choice) model. The temperature, at least 0, is data: it may be traced
+    and vmapped.
     """
     require("temperature", temperature, lambda t: t >= 0, "is not a temperature: take a number of at least 0")
     return Partial(_luce, temperature)
@@ -37,7 +36,7 @@ def crowd(
 
     Args:
         fractions: q `[types]`, summing to one.
-        temperatures: one for all, or each type's own, `[types]`.
+        temperatures: at least 0; one for all, or each type's own, `[types]`.
         lapses: ε in [0, 1], with what probability an annotator chooses at random instead; for all or `[types]`.
     """
     return Partial(_crowd, *types_of_annotators(fractions, temperatures, lapses))
@@ -89,7 +88,7 @@ def types_of_annotators(fractions, temperatures, lapses) -> tuple[Array, Array]:
             f"{lapses.shape}: give one fraction a type, and one of the others for all or a type"
         )
     require("fractions", fractions, lambda q: q >= 0, "are not shares: take numbers of at least 0")
-    require("fractions", fractions, lambda q: abs(q.sum() - 1) < _SLACK, "do not sum to 1: divide by their sum")
+    require("fractions", fractions, lambda q: abs(q.sum() - 1) < SLACK, "do not sum to 1: divide by their sum")
     require("temperatures", temperatures, lambda t: t >= 0, "are not temperatures: take numbers of at least 0")
     require("lapses", lapses, lambda e: (e >= 0) & (e <= 1), "are not probabilities: take numbers in [0, 1]")
     shares = jnp.append(fractions * (1 - lapses), fractions @ jnp.broadcast_to(lapses, fractions.shape))
@@ -145,7 +144,7 @@ def _pairwise(preference, key, x, reward):
     wins = jax.vmap(jax.vmap(preference, in_axes=(None, 0)), in_axes=(0, None))(x, x)  # [k, k]: row beats column
     if wins.shape != x.shape[:1] * 2:
         raise ValueError(f"a preference between two points returned the shape {wins.shape[2:]}: return one number")
-    meant = (wins >= 0) & (jnp.abs(wins + wins.T - 1) < _SLACK) | jnp.eye(x.shape[0], dtype=bool)
+    meant = (wins >= 0) & (jnp.abs(wins + wins.T - 1) < SLACK) | jnp.eye(x.shape[0], dtype=bool)
     return jnp.where(meant.all(), jnp.log(_time_as_champion(wins.T)), jnp.nan)
 
 

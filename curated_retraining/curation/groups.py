@@ -36,7 +36,7 @@ def inverse_propensity(k: int, choice: Choice, exponent: float | Array = 1.0) ->
 
 
 def rounds(curate: Curator, num: int) -> Curator:
-    """Curates one pool `num` times, each time shuffled and regrouped: `num` times as many points, evenly shared.
+    """Curates one pool `num` ≥ 1 times, each time shuffled and regrouped: `num` times as many points, evenly shared.
 
     Cheaper than a larger pool, but the rounds see the same points, so their choices are not independent.
     """

@@ -9,11 +9,11 @@ from jax.typing import ArrayLike
 
 from curated_retraining import data
 from curated_retraining.curation.choices import log_preference, of_types, single, types_of_annotators
-from curated_retraining.types import Array, Curator, Dataset, lift, require
+from curated_retraining.types import SLACK, Array, Curator, Dataset, lift, require
 
 
 def tilt(temperature: float | Array = 1.0) -> Curator:
-    """Weights all points in proportion to `exp(reward / temperature)`, zero the best only: `k_way` for K → ∞."""
+    """Weights all points in proportion to `exp(reward / temperature)`, at zero the best only: `k_way` for K → ∞."""
     require("temperature", temperature, lambda t: t >= 0, "is not a temperature: take a number of at least 0")
     return Partial(_tilt, temperature)
 
@@ -28,7 +28,7 @@ def crowd_tilt(
 
 
 def top_fraction(share: float | Array) -> Curator:
-    """Keeps the best `share` of the pool, by weight; points that tie at the edge share what is left evenly.
+    """Keeps the best `share` in (0, 1] of the pool, by weight; points that tie at the edge share what is left evenly.
 
     A reward that is NaN makes the weights NaN, here and in `threshold`: seen in effective_size.
     """
@@ -57,7 +57,7 @@ def quota(
     """
     shares = jnp.asarray(shares, float)
     require("shares", shares, lambda s: s > 0, "leave a class out: take positive numbers, and curate by class for that")
-    require("shares", shares, lambda s: abs(s.sum() - 1) < 1e-4, "do not sum to 1: divide by their sum")
+    require("shares", shares, lambda s: abs(s.sum() - 1) < SLACK, "do not sum to 1: divide by their sum")
     require("strength", strength, lambda m: (m >= 0) & (m <= 1), "is not a strength: take a number in [0, 1]")
     return Partial(_quota, lift(curate), lift(label), shares, strength)
 

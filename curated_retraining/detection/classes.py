@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from curated_retraining import theory
+from curated_retraining.theory.roots import bisected
 from curated_retraining.types import Array, require
 
 STEPS = 1000
@@ -93,13 +94,7 @@ def _chernoff(share: Array, budget: Array, end: float) -> Array:
     def divergence(q):
         return jax.scipy.special.xlogy(share, share / q) + jax.scipy.special.xlogy(1 - share, (1 - share) / (1 - q))
 
-    def halve(_, ends):
-        near, far = ends
-        middle = (near + far) / 2
-        inside = divergence(middle) <= budget
-        return jnp.where(inside, middle, near), jnp.where(inside, far, middle)
-
-    return jax.lax.fori_loop(0, 40, halve, (share, jnp.full_like(share, end)))[1]
+    return bisected(lambda q: divergence(q) <= budget, (share, jnp.full_like(share, end)), 40)[1]
 
 
 def _counts(before, after, least):

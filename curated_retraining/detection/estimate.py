@@ -12,6 +12,7 @@ from curated_retraining import theory
 from curated_retraining.detection.search import ROUNDS, Fixed, Known, alone, closer, everywhere, span, surface
 from curated_retraining.detection.surface import curated, seen
 from curated_retraining.forecast.problem import bound, row
+from curated_retraining.theory.roots import bisected
 from curated_retraining.types import Array, require
 
 COLDEST = 64.0  # range of rewards / τ, where τ is looked for
@@ -131,23 +132,18 @@ def _detected(fixed: Fixed, before, after, real, known: Known, level) -> Detecti
     inverse = partial(turned, of=lambda value: 1 / value)
     lam = Estimate(*(value / (1 - value) for value in estimate(share)))
     gain = alone(fixed, of, known) - found.min() if any(fixed.find[:2]) else jnp.nan
-    freedom = of.alive.sum() - sum(fixed.find)
+    none = gain <= 1e-3  # but for rounding: the best fit is K = 1, and neither K nor τ was fitted
+    freedom = of.alive.sum() - jnp.where(none, fixed.find[2], sum(fixed.find))
     return Detection(
         inverse(estimate(rarity)),
         inverse(estimate(strength / (1 - rarity))) if fixed.find[1] else Estimate(*[known.temperature] * 3),
         lam,
-        jnp.where(gain <= 0, 1.0, jax.scipy.stats.chi2.sf(gain, 1) / 2),  # K lies on one side of 1
+        jnp.where(none, 1.0, jax.scipy.stats.chi2.sf(gain, 1) / 2),  # K lies on one side of 1
         jnp.where(freedom > 0, jax.scipy.stats.chi2.sf(found.min(), jnp.maximum(freedom, 1)), jnp.nan),
     )
 
 
 def _quantile(level: Array, freedom: int) -> Array:
     """Of χ² of `freedom` degrees."""
-
-    def halve(_, ends):
-        low, high = ends
-        middle = (low + high) / 2
-        less = jax.scipy.stats.chi2.cdf(middle, freedom) < level
-        return jnp.where(less, middle, low), jnp.where(less, high, middle)
-
-    return jax.lax.fori_loop(0, 60, halve, (jnp.zeros_like(level), jnp.full_like(level, 100.0)))[0]
+    ends = jnp.zeros_like(level), jnp.full_like(level, 100.0)
+    return bisected(lambda value: jax.scipy.stats.chi2.cdf(value, freedom) < level, ends, 60)[0]

@@ -40,8 +40,7 @@ def drive(
     The folder belongs to one set of settings and to one process at a time. It receives `config.json`, `metrics.csv` and
     `checkpoints/`; each file appears whole or not at all, and `metrics.csv` is at most a twentieth of the generations
     behind, so that a generation costs the same however many there were. `history.bin` holds all numbers, and grows
-    before each checkpoint. SIGINT (Ctrl-C) and SIGTERM let the generation end and keep
-    it before the run stops.
+    before each checkpoint. SIGINT (Ctrl-C) and SIGTERM let the generation end and keep it before the run stops.
 
     Args:
         folder: made where it is missing; continued where an earlier call of the same settings left it.

@@ -47,9 +47,8 @@ def advanced(
     options = {"initial": done, "total": generations + 1, "unit": unit, "disable": not first()}
     for generation in tqdm(range(done, generations + 1), **options):
         state, report = program(advance, state)
-        row = {
-            name: np.array(whole(value))[None] for name, value in report.items()
-        }  # copies: a view holds the device's buffer
+        # copies: a view holds the device's buffer
+        row = {name: np.array(whole(value))[None] for name, value in report.items()}
         for name, values in row.items():
             _require_finite(name, values[0], f"in generation {generation}", cells)
         _require_finite_state(state, f"after generation {generation}", cells)

@@ -7,15 +7,16 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
 
 from curated_retraining.figures.style import (
     COLOURS,
+    GENERATION,
     MARKERS,
     STYLE,
     FilePath,
     colour,
     finish,
+    label_along,
     over_seeds,
     panels,
     require_rows,
@@ -38,7 +39,7 @@ def curves(
     theory: str = "exact",
     title: str = "",
     x: np.ndarray | None = None,
-    axis: str = "generation (retrainings)",
+    axis: str = GENERATION,
 ) -> None:
     """Writes a panel a metric and a colour a row: mean and range over seeds, theory dashed, bounds dotted.
 
@@ -58,8 +59,7 @@ def curves(
             for label, bound in bounds.get(name, ()):
                 _bound(ax, bound[row], places, color=colour(row), linestyle=dots.get(label), label=label)
         ax.set_ylabel(title_of(name, labels))
-        ax.set_xlabel(axis)
-        ax.xaxis.set_major_locator(MaxNLocator(5, integer=x is None))
+        label_along(ax, axis, whole=x is None)
     seeds = next(iter(measured.values())).shape[1]
     dotted = [Line2D([], [], color="0.3", linestyle=style, label=label) for label, style in dots.items()]
     finish(
@@ -93,7 +93,7 @@ def shares(
         for label in range(len(names)):
             _course(ax, share[row, ..., label], None if exact is None else exact[row, :, label], label)
         ax.set(title=rows[row], ylim=(0, None))
-        _generation_axis(ax)
+        label_along(ax)
     axes[0].set_ylabel("share of samples")
     finish(figure, [*_legend(names), *_course_legend(share.shape[1], "" if exact is None else theory)], title)
     write(path, figure)
@@ -133,8 +133,3 @@ def _course_legend(seeds, theory):
     grey = {"color": "0.75", "linewidth": 1.8, "marker": "o", "markeredgecolor": "0.3", "markerfacecolor": "0.3"}
     dashed = Line2D([], [], color="0.3", linestyle="--", label=theory)
     return [Line2D([], [], **grey, label=over_seeds(seeds)), *([dashed] if theory else [])]
-
-
-def _generation_axis(ax: Axes):
-    ax.set_xlabel("generation (retrainings)")
-    ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))

@@ -7,7 +7,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator
 
 from curated_retraining.figures.style import (
     COLOURS,
@@ -16,6 +15,7 @@ from curated_retraining.figures.style import (
     FilePath,
     colour,
     finish,
+    label_along,
     panels,
     require_rows,
     title_of,
@@ -60,8 +60,7 @@ def forecast(
             _line(ax, _ends(course, bands, name, row), **_of_row(row, len(rows)))
         ax.set_ylabel(title_of(name, labels))
     for ax in axes:
-        ax.set_xlabel("generation (retrainings)")
-        ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        label_along(ax)
     of_classes = [Line2D([], [], **_of_class(index), label=name) for index, name in enumerate(names)] if shown else []
     of_rows = [Line2D([], [], **_of_row(index, len(rows)), label=row) for index, row in enumerate(rows)]
     shaded = [Patch(facecolor="0.3", alpha=0.25, linewidth=0, label=band)] if bands else []

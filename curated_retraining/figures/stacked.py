@@ -11,9 +11,17 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
-from matplotlib.ticker import MaxNLocator
 
-from curated_retraining.figures.style import STYLE, WIDTH, FilePath, finish, over_seeds, require_rows, write
+from curated_retraining.figures.style import (
+    STYLE,
+    WIDTH,
+    FilePath,
+    finish,
+    label_along,
+    over_seeds,
+    require_rows,
+    write,
+)
 
 # Found by search for areas: under normal sight and simulated protan-, deuteran- and tritanopia (Machado et al. 2009) no
 # two of the ten are nearer than 17 in CIELAB, and no neighbours, the last and the first included, nearer than 50.
@@ -68,8 +76,7 @@ def stacked_shares(
         _stack(upper, share[row][..., order], predicted)
         upper.set(title=rows[row], xlim=(0, num - 1), ylim=(0, 1))
         _course(lower, reward[row], None if predicted_reward is None else predicted_reward[row])
-        lower.set_xlabel("generation (retrainings)")
-        lower.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        label_along(lower)
     axes[0, 0].set_ylabel("share of samples")
     axes[1, 0].set_ylabel(reward_label)
     figure.align_ylabels()

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import MaxNLocator
 
 FilePath = str | os.PathLike[str]
 Extent = tuple[float, float, float, float]  # x0, x1, y0, y1
@@ -16,6 +18,7 @@ Extent = tuple[float, float, float, float]  # x0, x1, y0, y1
 # Okabe and Ito's colours; their yellow, too weak on white, gives way to Tol's brown.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#661100")
 MARKERS = "osD^vP*X"
+GENERATION = "generation (retrainings)"
 WIDTH = 7.2  # inches: a page of text, so that sizes of type are what a reader sees
 STYLE: dict[Any, Any] = {
     **{name: 7 for name in ("font.size", "axes.labelsize", "axes.titlesize", "figure.titlesize")},
@@ -55,6 +58,12 @@ def panels(num, size=(1.8, 1.75), sharey=False):
     for spare in axes[num:]:
         spare.remove()
     return figure, axes[:num]
+
+
+def label_along(ax: Axes, label=GENERATION, whole=True):
+    """Labels the axis that courses go along, with a few round ticks, at `whole` numbers alone."""
+    ax.set_xlabel(label)
+    ax.xaxis.set_major_locator(MaxNLocator(5, integer=whole))
 
 
 def finish(figure: Figure, legend, title=""):

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from curated_retraining.forecast.problem import CHUNK, Fixed, Problem, course, entropy, pose, shares
+from curated_retraining.theory.roots import bisected
 from curated_retraining.types import Array, require
 
 GRID = 33  # real shares that are tried first
@@ -60,15 +61,11 @@ def _required(fixed: Fixed, problem: Problem, label, floor, entropy_floor) -> Ar
         worst = jax.vmap(entropy)(share_of_class).min()
         return jnp.minimum(share_of_class[:, label].min() - floor, worst - entropy_floor) + rounding
 
-    def halve(_, ends):
-        low, high = ends
-        middle = (low + high) / 2
-        kept = margin(middle) >= 0
-        return jnp.where(kept, low, middle), jnp.where(kept, middle, high)
+    def fails(share):
+        return ~(margin(share) >= 0)  # NaN keeps nothing
 
     grid = jnp.linspace(0.0, 1.0, GRID, dtype=problem.p_0.dtype)
-    fails = ~(jax.lax.map(margin, grid, batch_size=CHUNK) >= 0)  # NaN keeps nothing
-    last = jnp.max(jnp.where(fails, jnp.arange(GRID), -1))
+    last = jnp.max(jnp.where(jax.lax.map(fails, grid, batch_size=CHUNK), jnp.arange(GRID), -1))
     ends = grid[jnp.maximum(last, 0)], grid[jnp.minimum(last + 1, GRID - 1)]
-    _, found = jax.lax.fori_loop(0, 16, halve, ends)
+    _, found = bisected(fails, ends, 16)
     return jnp.where(last < 0, 0.0, jnp.where(last == GRID - 1, jnp.nan, found))

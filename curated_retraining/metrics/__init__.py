@@ -23,10 +23,10 @@ from curated_retraining.metrics.pool import (
     proportions,
     reward_moments,
     reward_quantiles,
-    sliced_wasserstein,
     snapshot,
     top_mass,
 )
+from curated_retraining.metrics.sliced import sliced_wasserstein
 
 __all__ = [
     "Moments",

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax.tree_util import Partial
 
-from curated_retraining.types import Array, Generation, Metrics, Model, PRNGKey, Static, lift, lift_all
+from curated_retraining.types import Array, Generation, Metrics, Model, Static, lift, lift_all
 
 
 def join(*metrics: Metrics) -> Metrics:
@@ -20,7 +20,7 @@ def reward_moments() -> Metrics:
 
 
 def reward_quantiles(levels: Sequence[float] = (0.05, 0.5, 0.95)) -> Metrics:
-    """`reward_q5`, ...: the rewards below which the given shares of the pool lie."""
+    """`reward_q5`, ...: the rewards below which the given shares of the pool, in [0, 1], lie."""
     return Partial(_reward_quantiles, Static(tuple(levels)))
 
 
@@ -52,7 +52,7 @@ def kl_on_grid(model: Model, grid: Array, cell: float | Array, reference: Callab
 def kl_to_sample(reference: Array, neighbour: int = 5, points: int | None = None) -> Metrics:
     """`kl` KL(pool ‖ reference) in nats, estimated from `reference` samples `[m, *event]` by k-th neighbours.
 
-    The estimator of Wang, Kulkarni, Verdú (2009), with `neighbour` for k, on the first `points` of the pool (all by
+    The estimator of Wang, Kulkarni, Verdú (2009), with `neighbour` ≥ 1 for k, on the first `points` of the pool (all by
     default); its cost is their number times (their number + m). Points that coincide make it infinite.
     """
     if neighbour < 1:
@@ -60,19 +60,11 @@ def kl_to_sample(reference: Array, neighbour: int = 5, points: int | None = None
     return Partial(_kl_to_sample, reference, Static((neighbour, points)))
 
 
-def sliced_wasserstein(key: PRNGKey, reference: Array, directions: int = 128, points: int | None = None) -> Metrics:
-    """`sliced_w2`: root mean squared 2-Wasserstein distance of pool and `reference` along random directions.
-
-    In the units of the data, on the first `points` of the pool (all by default). Directions are drawn once, so
-    generations compare.
-    """
-    normal = jax.random.normal(key, (directions, reference[0].size))
-    unit = jax.vmap(lambda row: row / jnp.linalg.norm(row))(normal)
-    return Partial(_sliced_wasserstein, _sorted_along(unit, _flat(reference)), unit, Static(points))
-
-
 def mmd(reference: Array, bandwidth: float | Array) -> Metrics:
-    """`mmd`: unbiased squared maximum mean discrepancy of pool and `reference`, Gaussian kernel of sd `bandwidth`."""
+    """`mmd`: unbiased squared maximum mean discrepancy of pool and `reference` (Gretton et al. 2012, lemma 6).
+
+    The kernel is Gaussian, of sd `bandwidth` > 0 in the units of the data; `reference` is `[m, *event]`, m ≥ 2.
+    """
     return Partial(_mmd, reference, bandwidth)
 
 
@@ -143,21 +135,6 @@ def _kl_to_sample(reference, settings: Static, record):
 
     mean = jax.lax.map(log_ratio, pool, batch_size=64).mean()
     return {"kl": dimension * mean + jnp.log(other.shape[0] / (n - 1))}
-
-
-def _sliced_wasserstein(reference, directions, points: Static, record):
-    """`reference` `[directions, m]` is sorted along each."""
-    pool = _sorted_along(directions, _flat(record.pool)[: points.value])
-    size = max(pool.shape[1], reference.shape[1])
-
-    def quantiles(x):
-        return x[:, jnp.floor((jnp.arange(size) + 0.5) * (x.shape[1] / size)).astype(int)]
-
-    return {"sliced_w2": jnp.sqrt(jnp.mean((quantiles(pool) - quantiles(reference)) ** 2))}
-
-
-def _sorted_along(directions, x):
-    return jax.lax.map(lambda direction: jnp.sort(x @ direction), directions)
 
 
 def _mmd(reference, bandwidth, record):

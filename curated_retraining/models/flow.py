@@ -17,8 +17,8 @@ def flow(*, layers: int = 6, bins: int = 8, width: int = 64, depth: int = 2, bou
     """A normalizing flow from a standard normal, trained by maximum likelihood on weighted vectors `[n, d]`.
 
     Args:
-        layers: each moves one half of the coordinates by splines that the other half sets; then the halves swap.
-        bins: pieces of a spline.
+        layers: 2 or more; each moves half of the coordinates by splines that the other half sets; then the halves swap.
+        bins: pieces of a spline, 2 to 999.
         width: of the perceptron from one half to the splines of the other.
         depth: of that perceptron, in hidden residual layers.
         bound: a spline acts on (−bound, bound) and is the identity outside: `standardised` data lie well within 5.

@@ -24,8 +24,8 @@ def flow_matching(
     Args:
         network: x `[n, *event]`, time features `[n or 1, 32]` -> velocity; `TimeMLP()` by default.
         coupling: which noise goes with which point of a batch, see `couplings`: `independent` by default.
-        solver: how samples follow the velocity, see `solvers`: `heun` by default, in `sample_steps` even steps from
-            noise to data.
+        solver: how samples follow the velocity, see `solvers`: `heun` by default, in `sample_steps` ≥ 1 even steps
+            from noise to data.
         training: what `trained` takes: `steps`, `batch_size`, `learning_rate`, `ema`, ...
 
     `log_prob` integrates the exact divergence, one directional derivative a coordinate: for low dimension. Its error is

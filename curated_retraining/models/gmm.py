@@ -21,8 +21,9 @@ class Mixture(NamedTuple):
 def gmm(components: int, steps: int = 20, ridge: float = 1e-4) -> Model:
     """Mixtures of `components` Gaussians on `[n, d]`, fitted by `steps` of EM from where the last fit ended.
 
-    `ridge` is added to the diagonal of each covariance (squared units of the data). Starts from k-means++ seeds. A
-    component that has lost all its points keeps its place with weight zero.
+    `ridge` > 0 is added to the diagonal of each covariance (squared units of the data). Starts from k-means++ seeds
+    (Arthur, Vassilvitskii 2007), each the best of eight. A component that has lost all its points keeps its place with
+    weight zero.
     """
     if components < 1 or steps < 1:
         raise ValueError(f"components={components}, steps={steps}: a mixture needs 1 or more of each")

@@ -9,7 +9,7 @@ from curated_retraining.types import Array, Dataset, Model, PRNGKey, Static, req
 
 
 def kde(bandwidth: float | Array, size: int = 4096) -> Model:
-    """The mean of Gaussians of sd `bandwidth` (units of the data) round `size` points drawn from the training data.
+    """The mean of Gaussians of sd `bandwidth` > 0 (units of the data) round `size` points drawn from the training data.
 
     The state is those points, `[size, *event]`. Each generation adds `bandwidth`² to every variance: the loop diffuses
     as well as it curates.

@@ -5,13 +5,14 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from curated_retraining.types import Array
+from curated_retraining.types import Array, State
 
-Solver = Callable[[Callable, Array, Array, Array], Array]  # velocity(x, time), x, time [], step [] -> x after the step
+Velocity = Callable[[State, Array], State]  # x, time [] -> dx/dt, like x
+Solver = Callable[[Velocity, State, Array, Array | float], State]  # velocity, x, time [], step [] -> x after the step
 
 
-def solve(solver, velocity, x, begin, end, steps):
-    """Follows `velocity(x, time)` from time `begin` to `end` in even steps; `x` may be a pytree."""
+def solve(solver: Solver, velocity: Velocity, x: State, begin: float, end: float, steps: int) -> State:
+    """Where `velocity` leads `x` from time `begin` to `end` in even steps; `x` is an array or a tree of them."""
     step = (end - begin) / steps
 
     def advance(x, index):
@@ -20,19 +21,19 @@ def solve(solver, velocity, x, begin, end, steps):
     return jax.lax.scan(advance, x, jnp.arange(steps))[0]
 
 
-def euler(velocity, x, time, step):
+def euler(velocity: Velocity, x: State, time: Array, step: Array | float) -> State:
     """One evaluation a step, first order."""
     return _moved(x, step, velocity(x, time))
 
 
-def heun(velocity, x, time, step):
+def heun(velocity: Velocity, x: State, time: Array, step: Array | float) -> State:
     """Two evaluations a step, second order."""
     first = velocity(x, time)
     second = velocity(_moved(x, step, first), time + step)
     return _moved(_moved(x, step / 2, first), step / 2, second)
 
 
-def bogacki_shampine(velocity, x, time, step):
+def bogacki_shampine(velocity: Velocity, x: State, time: Array, step: Array | float) -> State:
     """Three evaluations a step, third order (Bogacki, Shampine 1989, without their estimate of the error)."""
     first = velocity(x, time)
     second = velocity(_moved(x, step / 2, first), time + step / 2)
@@ -41,7 +42,7 @@ def bogacki_shampine(velocity, x, time, step):
     return _moved(x, step, mean)
 
 
-def rk4(velocity, x, time, step):
+def rk4(velocity: Velocity, x: State, time: Array, step: Array | float) -> State:
     """Four evaluations a step, fourth order."""
     first = velocity(x, time)
     second = velocity(_moved(x, step / 2, first), time + step / 2)

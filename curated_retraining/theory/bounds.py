@@ -1,6 +1,6 @@
 """Bounds and rates of curated retraining (Ferbach et al. 2024, and the sharper constants of our own derivation).
 
-Everywhere λ = #curated / #real in (0, ∞], a = e^r, and r_* is the largest reward that has mass.
+Everywhere λ = #curated / #real in [0, ∞], K is any real ≥ 1 or ∞, a = e^r, and r_* is the largest reward that has mass.
 """
 
 import jax.numpy as jnp

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from curated_retraining.theory.dynamics import curated_share
+from curated_retraining.theory.roots import bisected
 from curated_retraining.types import Array, require
 
 
@@ -42,14 +43,8 @@ def implied_rlhf(p: Array, p_0: Array, r: Array) -> Implied:
     def excess(theta):
         return jnp.exp(log_tilted(theta)) @ unit - p @ unit
 
-    def halve(_, ends):
-        low, high = ends
-        middle = (low + high) / 2
-        less = excess(middle) < 0
-        return jnp.where(less, middle, low), jnp.where(less, high, middle)
-
     end = jnp.asarray(1e4, p.dtype)
-    low, high = jax.lax.stop_gradient(jax.lax.fori_loop(0, 64, halve, (-end, end)))
+    low, high = jax.lax.stop_gradient(bisected(lambda theta: excess(theta) < 0, (-end, end), 64))
     theta = (low + high) / 2
     slope = jax.lax.stop_gradient(jax.grad(excess)(theta))
     theta = theta - jnp.where(slope > 0, excess(theta) / jnp.where(slope > 0, slope, 1.0), 0.0)  # carries derivatives
@@ -71,14 +66,14 @@ def tilt_limit(p_ref: Array, r: Array, *, lam: Array | float) -> Array:
     def excess(over, share):  # Z = (η + over) max a: over lies in (0, 1 − η]
         return (1 - share) * (p_ref @ (a / (over + share * below))) - 1
 
-    def halve(_, ends):
-        low, high = ends
-        middle = jnp.sqrt(low) * jnp.sqrt(high)
-        more = excess(middle, jax.lax.stop_gradient(share)) > 0
-        return jnp.where(more, middle, low), jnp.where(more, high, middle)
+    def more(over):
+        return excess(over, jax.lax.stop_gradient(share)) > 0
+
+    def geometric(low, high):
+        return jnp.sqrt(low) * jnp.sqrt(high)
 
     least = jnp.asarray(jnp.finfo(p_ref.dtype).tiny, p_ref.dtype)
-    _, over = jax.lax.stop_gradient(jax.lax.fori_loop(0, 80, halve, (least, 1 - share)))
+    _, over = jax.lax.stop_gradient(bisected(more, (least, 1 - share), 80, geometric))
     slope = jax.lax.stop_gradient(jax.grad(excess)(over, share))
     over = over - excess(over, share) / slope  # one more step, by Newton: it carries the derivatives
     limit = (1 - share) * p_ref * (over + share) / (over + share * below)

@@ -11,7 +11,7 @@ from jax.tree_util import Partial
 import curated_retraining as cr
 from curated_retraining import grids, metrics, theory
 from curated_retraining.types import Array, Generation, Static
-from experiments import loops
+from experiments import common, loops
 from experiments.adversary import world
 from experiments.adversary.world import World
 from experiments.gmm import RING
@@ -43,9 +43,9 @@ def play(
             real=real,
         )
 
-    grid = grids.grid({"people": [_people(*cell) for cell in cells(shares)]}, loops.seeds())
+    grid = grids.grid({"people": [_people(*cell) for cell in cells(shares)]}, common.seeds())
     columns = [
-        {"adversary": kind, "share": share, "seed": seed} for kind, share in cells(shares) for seed in loops.seeds()
+        {"adversary": kind, "share": share, "seed": seed} for kind, share in cells(shares) for seed in common.seeds()
     ]
     return loops.driven(folder, make, grid, columns=columns)
 

@@ -11,7 +11,7 @@ from jax.tree_util import Partial
 import curated_retraining as cr
 from curated_retraining import attacks, metrics, theory
 from curated_retraining.types import Array, Generation
-from experiments import loops
+from experiments import common, loops
 from experiments.adversary import world
 from experiments.adversary.world import World
 from experiments.gmm import RING
@@ -65,7 +65,7 @@ def play(
         return world.loop(reward, cr.tilt(), observe, pool=pool, slot=pool, real=real)
 
     columns = [
-        {"attack": kind, "budget": budget, "seed": seed} for kind, budget in cells(budgets) for seed in loops.seeds()
+        {"attack": kind, "budget": budget, "seed": seed} for kind, budget in cells(budgets) for seed in common.seeds()
     ]
     grid = [{"weight": weight, "seed": row["seed"]} for weight, row in zip(weights, columns, strict=True)]
     return loops.driven(folder, make, grid, columns=columns)

@@ -1,11 +1,10 @@
 """The experiment with adversaries from its flags to its folder."""
 
-import math
 from pathlib import Path
 
 from absl import flags
 
-from experiments import common, devices, helps, loops, twins
+from experiments import common, devices, helps, twins
 from experiments.adversary import annotators, attacked, report, world
 
 FLAGS = flags.FLAGS
@@ -28,11 +27,8 @@ def define() -> None:
     with common.group(helps.SIZES):
         flags.DEFINE_integer("curated", 4000, "points chosen a generation of a pool of K times as many", 2)
         flags.DEFINE_integer("real", 5000, "real points", 2)
-        flags.DEFINE_integer("seeds", 3, "repetitions", 1)
-        flags.DEFINE_integer("seed", 0, "seed of the first repetition; the others follow", 0)
-    common.checkpoints()
-    with common.group(helps.RESULTS):
-        flags.DEFINE_string("out", "runs/adversary", "folder for the results; the same command again resumes there")
+    common.repetitions()
+    common.folder("adversary")
     flags.register_validator("gamma", lambda g: 0 < g < 40, "takes a number > 0 and < 40, such as --gamma=2")
     for name in ("shares", "budgets"):
         flags.register_validator(name, _are_shares, f"takes numbers in [0, 1], such as --{name}=0,0.5")
@@ -54,18 +50,16 @@ def main() -> None:
     people = found, {name: values[:, None] for name, values in exact.items()}
 
     weights = attacked.learn(
-        budgets, gamma=FLAGS.gamma, comparisons=FLAGS.comparisons, horizon=FLAGS.horizon, seeds=loops.seeds()
+        budgets, gamma=FLAGS.gamma, comparisons=FLAGS.comparisons, horizon=FLAGS.horizon, seeds=common.seeds()
     )
     found = attacked.play(out / "attacked", weights, budgets, **played)
     exact = attacked.courses(plane, weights, generations=FLAGS.generations)
-    cells = [(kind, budget, seed) for kind, budget in attacked.cells(budgets) for seed in loops.seeds()]
+    cells = [(kind, budget, seed) for kind, budget in attacked.cells(budgets) for seed in common.seeds()]
     twins.leave(out / "attacked", exact, [{"attack": kind, "budget": b, "seed": seed} for kind, b, seed in cells])
     by_seed = {name: values.reshape(-1, FLAGS.seeds, values.shape[1]) for name, values in exact.items()}
     report.write(out, people, (found, by_seed), shares, budgets, k=FLAGS.k)
 
 
 def _are_shares(texts: list[str]) -> bool:
-    try:
-        return bool(texts) and all(0 <= float(text) <= 1 and not math.isnan(float(text)) for text in texts)
-    except ValueError:
-        return False
+    shares = common.floats(texts)
+    return bool(shares) and all(0 <= share <= 1 for share in shares)

@@ -35,9 +35,7 @@ def define() -> None:
             "steps", 100, "steps of a refit; of best-of-n, DPO and REINFORCE --generations times it", 1
         )
         flags.DEFINE_integer("first_steps", 1500, "steps of generation 0 on the ring", 1)
-        flags.DEFINE_integer("seeds", 3, "repetitions", lower_bound=1)
-        flags.DEFINE_integer("seed", 0, "seed of the first repetition; the others follow", lower_bound=0)
-    common.checkpoints()
+    common.repetitions()
     flags.register_validator("beta", _are_positive, "takes one or more numbers > 0, such as --beta=1,0.5")
     flags.register_validator("n", _are_counts, "takes one or more whole numbers >= 1, such as --n=2,8")
 
@@ -101,7 +99,7 @@ def drive_all(folder: Path, method: Method) -> History:
 
 def grid(method: Method) -> list[grids.Cell]:
     """The cells of a method: its values × seeds."""
-    return grids.grid(method.axes, FLAGS.seed + np.arange(FLAGS.seeds))
+    return grids.grid(method.axes, common.seeds())
 
 
 def _folder(folder: Path, method: Method) -> Path:
@@ -109,10 +107,8 @@ def _folder(folder: Path, method: Method) -> Path:
 
 
 def _are_positive(texts: list[str]) -> bool:
-    try:
-        return bool(texts) and all(0 < float(text) < math.inf for text in texts)
-    except ValueError:
-        return False
+    values = common.floats(texts)
+    return bool(values) and all(0 < value < math.inf for value in values)
 
 
 def _are_counts(texts: list[str]) -> bool:

@@ -13,8 +13,6 @@ from curated_retraining.grids import Cell, Loop
 from curated_retraining.types import LoopState, Model, PRNGKey, Static
 from experiments import common, helps
 
-FLAGS = flags.FLAGS
-
 
 def define(name: str, *, generations: int) -> None:
     """The flags of both comparisons."""
@@ -25,27 +23,18 @@ def define(name: str, *, generations: int) -> None:
     with common.group(helps.SIZES):
         flags.DEFINE_integer("pool", 8192, "samples a generation, a multiple of K", 2)
         flags.DEFINE_integer("real", 4000, "real points", 2)
-        flags.DEFINE_integer("seeds", 3, "repetitions", lower_bound=1)
-        flags.DEFINE_integer("seed", 0, "seed of the first repetition; the others follow", lower_bound=0)
-    common.checkpoints()
+    common.repetitions()
 
 
 def numbers(name: str, default: list[str], what: str, holds: Callable[[float], bool], example: str) -> None:
     """A flag that takes numbers for which `holds`, separated by commas."""
 
     def meant(texts: list[str]) -> bool:
-        try:
-            return bool(texts) and all(holds(float(text)) for text in texts)
-        except ValueError:
-            return False
+        values = common.floats(texts)
+        return bool(values) and all(map(holds, values))
 
     flags.DEFINE_list(name, default, what)
     flags.register_validator(name, meant, f"takes {what}, such as --{name}={example}")
-
-
-def seeds() -> range:
-    """Those of the repetitions."""
-    return range(FLAGS.seed, FLAGS.seed + FLAGS.seeds)
 
 
 def start(model: Model, num: int, key: PRNGKey) -> LoopState:

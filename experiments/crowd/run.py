@@ -59,11 +59,8 @@ def define() -> None:
             "curated", 4000, "curated points a generation; the pool is K times as many, 4 times at inf", 2
         )
         flags.DEFINE_integer("real", 5000, "real points", 2)
-        flags.DEFINE_integer("seeds", 3, "repetitions", 1)
-        flags.DEFINE_integer("seed", 0, "seed of the first repetition; the others follow", 0)
-    common.checkpoints()
-    with common.group(helps.RESULTS):
-        flags.DEFINE_string("out", "runs/crowd", "folder for the results; the same command again resumes there")
+    common.repetitions()
+    common.folder("crowd")
     flags.register_validator("q", _are_shares, "takes numbers between 0 and 1, such as --q=0.1,0.5")
     flags.register_validator("k", _are_sizes, "takes whole numbers >= 2 or inf, such as --k=2,inf")
     flags.register_validator("temperature", lambda t: 0 < t < math.inf, "takes a finite number > 0: W needs exp(r / τ)")
@@ -110,8 +107,8 @@ def play(folder: Path, k: str, rewards: Reward, crowds: list[Crowd]) -> dict[str
             metrics=metrics.join(metrics.proportions(RING.label, MODES), Partial(_of_crowd, fractions)),
         )
 
-    cells = grids.grid({"fractions": [crowd.fractions for crowd in crowds]}, loops.seeds())
-    columns = grids.grid({"k": [k], "crowd": [crowd.name for crowd in crowds]}, loops.seeds())
+    cells = grids.grid({"fractions": [crowd.fractions for crowd in crowds]}, common.seeds())
+    columns = grids.grid({"k": [k], "crowd": [crowd.name for crowd in crowds]}, common.seeds())
     return loops.driven(folder, make, cells, columns=columns)
 
 
@@ -159,10 +156,8 @@ def _w(fractions: Array, r: Array, p: Array) -> Array:
 
 
 def _are_shares(texts: list[str]) -> bool:
-    try:
-        return bool(texts) and all(0 < float(text) < 1 for text in texts)
-    except ValueError:
-        return False
+    shares = common.floats(texts)
+    return bool(shares) and all(0 < share < 1 for share in shares)
 
 
 def _are_sizes(texts: list[str]) -> bool:

@@ -53,12 +53,8 @@ def define() -> None:
     with common.group(helps.PLAYED):
         common.number("gamma", 2.0, "γ of the reward −γ max(0, ‖x − (2, 0)‖ − r_min) in simulated loops")
         common.number("r_min", 0.0, "its radius within which all are liked best")
-    with common.group(helps.SIZES):
-        flags.DEFINE_integer("seeds", 4, "repetitions", 1)
-        flags.DEFINE_integer("seed", 0, "seed of the first repetition; the others follow", 0)
-    common.checkpoints()
-    with common.group(helps.RESULTS):
-        flags.DEFINE_string("out", "runs/detection", "folder for the results; the same command again resumes there")
+    common.repetitions(seeds=4)
+    common.folder("detection")
     flags.register_validator("level", lambda level: 0 < level < 1, "takes a number between 0 and 1")
     flags.register_validator("find", _are_unknown, "takes one or more of k, temperature and lam, such as --find=k,lam")
     flags.register_validator("k", partial(_are_numbers, least=1), "takes one or more of a number >= 1 or inf")
@@ -121,7 +117,7 @@ def judge_loops() -> None:
         )
     if "temperature" in find and not FLAGS.temperature:
         raise app.UsageError("--temperature=0 is no temperature to be found: take a positive one, or another --find")
-    out, seeds = Path(FLAGS.out), [FLAGS.seed + i for i in range(FLAGS.seeds)]
+    out = Path(FLAGS.out)
     settings = {name: FLAGS[name].value for name in SIMULATED} | {"temperature": FLAGS.temperature, "lam": lams}
     judged = {"k": ks, "find": find, "level": FLAGS.level, "fitted_to": FLAGS.fitted_to}
     with claimed(out.absolute(), settings | judged):
@@ -133,14 +129,14 @@ def judge_loops() -> None:
             ks=[int(k) for k in ks],
             lams=lams,
             temperature=FLAGS.temperature,
-            seeds=seeds,
+            seeds=common.seeds(),
             every=FLAGS.every,
             keep=FLAGS.keep,
         )
         _require_range(np.concatenate([evidence.before.ravel(), evidence.after.ravel()]), FLAGS.temperature)
         found = judge(evidence, find)
         said = report.of_loops(evidence, found, find, FLAGS.temperature, FLAGS.level)
-        truth = {"k": evidence.k, "lam": evidence.lam, "seed": np.resize(seeds, len(evidence.k))}
+        truth = {"k": evidence.k, "lam": evidence.lam, "seed": np.resize(common.seeds(), len(evidence.k))}
         write(out / "detection.txt", said + "\n")
         write(out / "detection.csv", report.csv(found, truth))
         (out / "figures").mkdir(exist_ok=True)
@@ -184,7 +180,7 @@ def _are_unknown(names: list[str] | None) -> bool:
 
 
 def _are_numbers(texts: list[str] | None, least: float) -> bool:
-    try:
-        return texts is None or (bool(texts) and all(float(text) >= least for text in texts))
-    except ValueError:
-        return False
+    if texts is None:
+        return True
+    values = common.floats(texts)
+    return bool(values) and all(value >= least for value in values)

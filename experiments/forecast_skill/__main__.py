@@ -18,7 +18,6 @@ from curated_retraining.driver import claimed, write
 from experiments import common, helps, twins
 from experiments.forecast_skill import courses, report
 from experiments.gmm import RING
-from experiments.loops import seeds
 from experiments.moons import MOONS
 from experiments.plane import run
 from experiments.plane.target import Target
@@ -46,7 +45,7 @@ def judge(target: Target, data: str, model: str, folder: Path) -> list[dict[str,
     start = courses.known(target, played)
     options = {"k": FLAGS.k, "generations": FLAGS.generations, "temperature": FLAGS.temperature}
     foretold = jax.tree.map(np.asarray, courses.foretell(start, classes=len(target.names), **options))
-    columns = [{"lam": lam, "seed": seed} for lam in FLAGS.lam for seed in seeds()]
+    columns = [{"lam": lam, "seed": seed} for lam in FLAGS.lam for seed in common.seeds()]
     twins.leave(folder, {"share": foretold.share}, columns, twins.FORETOLD)
     pool = played.settings["pool"]
     perfect = courses.play_perfectly(start, len(target.names), pool, FLAGS.k, FLAGS.temperature)

@@ -26,8 +26,7 @@ FLAGS = flags.FLAGS
 def define() -> None:
     """The flags; a wrong value is refused before anything runs."""
     common.loop("learned_reward", generations=16, k=8, lam=("inf",), temperature=0.25)
-    common.repetitions()
-    flags.FLAGS.set_default("seeds", 6)
+    common.repetitions(seeds=6)
     with common.group(helps.PLAYED):
         flags.DEFINE_multi_enum(
             "proxy", list(proxies.NAMES), list(proxies.NAMES), "what curation reads; give it again for more"
@@ -56,7 +55,7 @@ def main() -> None:
             proxies.Sizes(proxy, FLAGS.k, FLAGS.pool, FLAGS.real, FLAGS.comparisons, FLAGS.steps, FLAGS.members)
         )
         bounds = {"pessimism": [0.0, FLAGS.pessimism]} if proxy == "ensemble" else {}
-        cells = grids.grid({"lam": lams} | bounds, loops.seeds())
+        cells = grids.grid({"lam": lams} | bounds, common.seeds())
         play = Partial(proxies.make, sizes, truth, examples, FLAGS.temperature)
         found, names = loops.driven(out / proxy, play, cells, proxy=proxy), report.titles(proxy)
         if proxy == "truth":

@@ -56,7 +56,7 @@ def define() -> None:
 def main() -> None:
     """Plays every mitigation at every strength and leaves numbers, a table and the figure in `--out`."""
     require_groups(FLAGS.pool)
-    out, seeds = Path(FLAGS.out), loops.seeds()
+    out, seeds = Path(FLAGS.out), common.seeds()
     plane = ring.real(ring.liking(FLAGS.gamma, FLAGS.bonus))
     known = judge.calibrated(FLAGS.wrong, FLAGS.sharpness)
     print(f"classifier: calibration error {known.errors[0]:.3f}, {known.errors[1]:.3f} at T = {known.temperature:.2f}")

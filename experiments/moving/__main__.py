@@ -49,7 +49,7 @@ def main() -> None:
     if FLAGS.temperature and 2 / FLAGS.temperature > population.MAX_RANGE:
         raise app.UsageError(f"--temperature={FLAGS.temperature} is too low for the exact course: take 0 (best-of-K)")
     out, lams = Path(FLAGS.out), np.array([float(lam) for lam in FLAGS.lam])
-    cells = grids.grid({"lam": lams.tolist()}, loops.seeds())
+    cells = grids.grid({"lam": lams.tolist()}, common.seeds())
     for kind in FLAGS.taste:
         sizes = Static(people.Sizes(FLAGS.model, FLAGS.k, FLAGS.pool, FLAGS.real))
         play = Partial(people.make, sizes, *people.build(kind), FLAGS.temperature)
@@ -62,10 +62,7 @@ def main() -> None:
 
 
 def _in_the_disk(texts: list[str]) -> bool:
-    try:
-        values = [float(text) for text in texts]
-    except ValueError:
-        return False
+    values = common.floats(texts)
     return len(values) == 2 and math.hypot(*values) <= 1
 
 

@@ -68,8 +68,7 @@ def exact(kind: str, lams: np.ndarray) -> dict[str, np.ndarray]:
     def observe(p, state):
         mean, w, share = p @ features, taste(state), p @ modes
         lengths = {"population_length": jnp.sqrt(mean @ mean), "taste_length": jnp.sqrt(w @ w)}
-        entropy = -jax.scipy.special.xlogy(share, share).sum()
-        return {"reward_mean": mean @ w, "entropy": entropy, "population": mean, "taste": w} | lengths
+        return {"reward_mean": mean @ w, "entropy": metrics.entropy(share), "population": mean, "taste": w} | lengths
 
     def follow(state, kept):
         return state + 1 if kind == "drifting" else theory.follow_the_kept(state, kept, features, FLAGS.beta)

@@ -1,6 +1,5 @@
 """An experiment in the plane from its flags to its folder."""
 
-import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -44,7 +43,7 @@ def define(name: str, *, generations: int, several: list[str] | None = None) -> 
         )
         flags.DEFINE_list("target", None, "x,y: the point that reward `distance` likes (by default as suits the data)")
         flags.DEFINE_integer("label", 0, "the class that reward `classifier` likes", 0)
-    flags.register_validator("target", _is_point, "takes two finite numbers, such as --target=2,0")
+    flags.register_validator("target", common.is_point, "takes two finite numbers, such as --target=2,0")
 
 
 class Played(NamedTuple):
@@ -126,14 +125,6 @@ def _settings(target: Target, model: str) -> dict[str, Any]:
         "r_min": target.r_min if FLAGS.r_min is None else FLAGS.r_min,
         "target": [float(text) for text in FLAGS.target or target.liked],
     }
-
-
-def _is_point(texts: list[str] | None) -> bool:
-    """Whether `texts` are the two finite coordinates of a point, or nothing."""
-    try:
-        return texts is None or (len(texts) == 2 and all(math.isfinite(float(text)) for text in texts))
-    except ValueError:
-        return False
 
 
 def _observed(target: Target, plane: Population, name: str, model: Model, snapshot: int) -> Metrics:

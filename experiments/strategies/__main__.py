@@ -66,7 +66,7 @@ def main() -> None:
         FLAGS.real,
         FLAGS.lam,
         FLAGS.generations,
-        loops.seeds(),
+        common.seeds(),
         FLAGS.every,
         FLAGS.keep,
     )

@@ -45,8 +45,7 @@ def define() -> None:
     with common.group(helps.SIZES):
         flags.DEFINE_integer("seed", 0, "seed of the first repetition; the others follow", 0)
     common.checkpoints()
-    with common.group(helps.RESULTS):
-        flags.DEFINE_string("out", "runs/two_models", "folder for the results; the same command again resumes there")
+    common.folder("two_models")
     flags.register_validator("strength", _are_strengths, "takes three or more numbers >= 0, evenly apart and rising")
     flags.register_validator("other", _are_shares, "takes one or more different numbers from 0 to 1, rising")
     flags.register_validator("lam", lambda lam: lam >= 0, "takes a number >= 0 or inf, such as --lam=1")
@@ -63,7 +62,7 @@ def main() -> None:
         if "toy" in FLAGS.part:
             _toy(out, settings, range(FLAGS.seed, FLAGS.seed + FLAGS.toy_seeds))
         if "ring" in FLAGS.part:
-            _ring(out, settings, range(FLAGS.seed, FLAGS.seed + FLAGS.seeds))
+            _ring(out, settings, common.seeds())
     print(f"results in {out}: PART/metrics.csv, PART/checkpoints/ and figures/ of {', '.join(FLAGS.part)}")
 
 
@@ -144,10 +143,7 @@ def _steps():
 
 
 def _numbers(texts):
-    try:
-        values = [float(text) for text in texts]
-    except ValueError:
-        return []
+    values = common.floats(texts)
     return values if all(math.isfinite(value) and value >= 0 for value in values) else []
 
 

@@ -1,8 +1,10 @@
-"""Figures as they are about to be written."""
+"""Figures as they are about to be written, and as files."""
 
 import sys
 
+import matplotlib
 import pytest
+from PIL import Image
 
 
 @pytest.fixture
@@ -18,3 +20,21 @@ def drawn(monkeypatch):
         return figure
 
     return draw
+
+
+@pytest.fixture
+def alone(tmp_path, monkeypatch):
+    """Asserts that `write(folder)` leaves whole pictures of the given names, without pyplot or lasting settings."""
+
+    def check(write, *names):
+        monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)  # importing it would raise
+        before = dict(matplotlib.rcParams)
+        write(tmp_path)
+        assert dict(matplotlib.rcParams) == before
+        assert {file.name for file in tmp_path.iterdir()} == set(names)
+        for name in names:
+            with Image.open(tmp_path / name) as image:
+                image.load()
+                assert image.format == name[-3:].upper()
+
+    return check

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from looks import texts
 from PIL import Image
 
 from curated_retraining import figures
@@ -23,7 +24,7 @@ def test_estimates_stand_beside_their_truths(drawn):
         ends = np.array([path.vertices[:, 1] for path in ax.collections[0].get_paths()])
         np.testing.assert_allclose(ends[:3], np.stack([one.low, one.high], -1).reshape(4, 2)[:3])
         assert np.isfinite(ends).all() and ends[3, 1] > ax.get_ylim()[1]  # has no end: leaves the panel
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
+    assert texts(figure) == [
         "a simulated loop, with its 90 % interval", "truth",
     ]  # fmt: skip
 

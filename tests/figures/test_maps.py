@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from looks import covered, texts
 from matplotlib.colors import LogNorm, to_rgba
 from PIL import Image
 
@@ -94,9 +95,7 @@ def test_each_meaning_has_its_own_hatch_and_nothing_is_covered(drawn):
     hatches = [ax.patch.get_hatch() for ax in maps_of(figure)]
     assert len(set(hatches[:4])) == 1 and hatches[4] != hatches[0]
     assert texts(figure) == ["threshold", "not reached", "never"]
-    figure.draw_without_rendering()
-    legend = figure.legends[0].get_window_extent()
-    assert not [ax for ax in figure.axes if legend.overlaps(ax.get_tightbbox())]
+    assert not covered(figure)
     assert figure.get_figwidth() <= style.WIDTH + 0.01
 
 
@@ -107,7 +106,3 @@ def test_shapes_must_agree():
 
 def maps_of(figure):
     return [ax for ax in figure.axes if ax.get_xlabel() == "λ"]
-
-
-def texts(figure):
-    return [text.get_text() for text in figure.legends[0].get_texts()]

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from looks import covered, texts
 from matplotlib.colors import to_rgb
 from PIL import Image
 
@@ -71,9 +72,7 @@ def test_files_are_whole_pictures_whose_legend_covers_nothing(tmp_path, drawn):
         (figures.ternary, {"share": SHARE, "exact": SHARE[:, 0], "rows": ROWS, "names": NAMES}),
     ):
         figure = drawn(function, **arguments)
-        figure.draw_without_rendering()
-        legend = figure.legends[0].get_window_extent()
-        assert not [ax for ax in figure.axes if legend.overlaps(ax.get_tightbbox())]
+        assert not covered(figure)
         figure.savefig(tmp_path / "figure.png")
         with Image.open(tmp_path / "figure.png") as image:
             image.load()
@@ -83,7 +82,3 @@ def courses(ax):
     """The lines of seeds, and the dashed ones; neither marks nor what is behind."""
     several = [line for line in ax.lines if line.get_zorder() >= 2 and len(line.get_xdata()) > 1]
     return ([line for line in several if line.get_linestyle() == style] for style in ("-", "--"))
-
-
-def texts(figure):
-    return [text.get_text() for text in figure.legends[0].get_texts()]

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from looks import texts
 from PIL import Image
 
 from curated_retraining import figures
@@ -26,8 +27,7 @@ def test_points_are_means_with_their_range_and_lines_are_exact(drawn):
     np.testing.assert_array_equal([line.get_ydata() for line in dashed], EXACT)
     dotted = [line.get_xdata()[0] for line in ax.lines if line.get_linestyle() == ":"]
     assert dotted == [0.5]  # the other mark lies outside
-    texts = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert texts == ["p", "q", "mean and range over 4 seeds", "exact", "turns"]
+    assert texts(figure) == ["p", "q", "mean and range over 4 seeds", "exact", "turns"]
 
 
 def test_the_file_is_a_whole_picture_and_rows_must_match(tmp_path):

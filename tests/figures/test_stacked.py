@@ -1,6 +1,7 @@
 import matplotlib
 import numpy as np
 import pytest
+from looks import lines, texts
 from matplotlib.collections import PolyCollection
 from matplotlib.colors import same_color, to_rgb
 from matplotlib.patches import Rectangle
@@ -247,14 +248,6 @@ def test_grids_name_what_is_wrong():
     for wrong in (images[:, 0], images[..., 0], images[:, :, :0]):
         with pytest.raises(ValueError, match=r"images have the shape .*: give \[rows, generations, n, h, w, c\]"):
             figures.sample_grids("nowhere.png", wrong, rows=ROWS)
-
-
-def texts(figure):
-    return [text.get_text() for text in figure.legends[0].get_texts()]
-
-
-def lines(ax, style):
-    return [line for line in ax.lines if line.get_linestyle() == style]
 
 
 def areas(ax):

@@ -105,12 +105,27 @@ def test_a_component_without_points_keeps_its_place_with_weight_zero():
     assert (np.asarray(x)[:, 0] < 500).all() and np.isfinite(model.log_prob(first, data.x)).all()
 
 
+@jax.jit
+def starts(model, keys, data):
+    """Fits from several first states, and how likely each makes the data."""
+
+    def one(key):
+        state = model.fit(jax.random.key(0), model.init(key, data.x), data)
+        return state, data.weight @ model.log_prob(state, data.x)
+
+    return jax.lax.map(one, keys)
+
+
 @pytest.mark.statistical
 def test_it_finds_the_eight_modes_of_a_ring():
-    """A mode of 500 points has mean, variance and weight within 5 of their standard errors, plus the ridge."""
+    """A mode of 500 points has mean, variance and weight within 5 of their standard errors, plus the ridge.
+
+    One start in 20 ends where two components share a mode: the likeliest of 4 does so with odds of 6e-6.
+    """
     n, sd = 4000, 0.3
     data = ring(jax.random.key(0), n, sd=sd)
-    weight, mean, chol = map(np.asarray, fitted(gmm(8, steps=30), data))
+    states, likelihood = starts(lift_all(gmm(8, steps=30)), jax.random.split(jax.random.key(1), 4), data)
+    weight, mean, chol = (np.asarray(leaf[jnp.argmax(likelihood)]) for leaf in states)
     away = np.linalg.norm(mean[:, None] - np.asarray(ring_means()), axis=-1)
     np.testing.assert_array_equal(np.sort(away.argmin(axis=1)), np.arange(8))  # each mode has its component
     assert away.min(axis=1).max() < 5 * sd * np.sqrt(2 / (n / 8))
