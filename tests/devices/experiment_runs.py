@@ -49,7 +49,7 @@ def driven(folder, settings, begin, advance, *, sharding, **options):
 
 
 def main(out: Path) -> None:
-    """Two cells on two devices that share their batches; from their generation 0 on one, and on two that share cells."""
+    """Cells on two devices that share their batches; from their generation 0 on one, and on two that share cells."""
     rng = np.random.default_rng(0)
     np.savez(out / "images.npz", x=rng.uniform(-1, 1, (40, 4, 4, 1)).astype(np.float32), label=np.arange(40) % 2)
     look = Partial(brightest)
