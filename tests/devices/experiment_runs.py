@@ -1,8 +1,9 @@
-"""Experiments on one device and on two, in a process of their own: `python experiment_runs.py FOLDER`."""
+"""Images on one device and on two, in a process of their own: `python experiment_runs.py FOLDER`."""
 
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -10,16 +11,16 @@ import numpy as np
 from commands import command
 from jax.tree_util import Partial
 
+import curated_retraining as cr
 from curated_retraining import driver, metrics
 from curated_retraining.classifiers import TrainedClassifier
-from curated_retraining.networks.mlp import TimeMLP
-from experiments import cyclic
+from curated_retraining.data import draw, spread
 from experiments.images import generators, observed, run
 
-CYCLIC = ["--model=finite", "--lam=inf", "--seeds=2", "--generations=2", "--pool=40", "--real=30"]
-IMAGES = ["--dataset=npz", "--first_steps=4", "--steps=2", "--pool=24", "--k=3", "--generations=2", "--chunk=16"]
-SHARED = {"one": [], "cells": ["--devices=2"], "batch": ["--devices=2", "--share=batch"]}
-SEEN = {}  # by run: how its program tells devices apart, and how its state lies on them
+SMALL = ["--dataset=npz", "--first_steps=4", "--steps=2", "--lam=inf", "--seeds=2", "--generations=2", "--every=3"]
+SMALL += ["--pool=24", "--k=3", "--chunk=16"]
+SHARED = {"batch": ["--devices=2", "--share=batch"], "one": [], "cells": ["--devices=2"]}
+SEEN = []  # of each run: its folder, how it fits a model, and how its state lies on devices
 
 
 def brightest(x):
@@ -27,8 +28,28 @@ def brightest(x):
     return 4 * jnp.stack([x[:, :2].mean((1, 2, 3)), x[:, 2:].mean((1, 2, 3))], axis=-1)
 
 
-def images(out: Path) -> None:
-    """Two cells on one device, on two that share them, and on two that share their batches."""
+def mean_image(network, *, batch_size, **_):
+    """Stands for a generator, which compiles ten times as long: half way to the mean of one batch in each fit."""
+    del network
+
+    def fit(key, state, data):
+        return (state + spread(draw(key, data, batch_size)).mean(axis=0)) / 2
+
+    def sample(key, state, num):
+        return state + 0.3 * jax.random.normal(key, (num, *state.shape))
+
+    return cr.Model(init=lambda key, x: x.mean(axis=0), fit=fit, sample=sample, log_prob=None)
+
+
+def driven(folder, settings, begin, advance, *, sharding, **options):
+    """`drive`, with a look at what it is given."""
+    lies = sharding and [sharding.num_devices, str(sharding.spec)]
+    SEEN.append([Path(folder).name, advance.args[0].fit.func.__name__, lies])
+    return driver.drive(folder, settings, begin, advance, sharding=sharding, **options)
+
+
+def main(out: Path) -> None:
+    """Cells on two devices that share their batches; from their generation 0 on one, and on two that share cells."""
     rng = np.random.default_rng(0)
     np.savez(out / "images.npz", x=rng.uniform(-1, 1, (40, 4, 4, 1)).astype(np.float32), label=np.arange(40) % 2)
     look = Partial(brightest)
@@ -36,38 +57,18 @@ def images(out: Path) -> None:
     run._classifier = lambda *_: TrainedClassifier(look, look, look, known)
     run.ROUNDS, run.JUDGED, run.AT_A_TIME = 2, 15, 5  # which two devices do not split
     run.drive = driven
-    run.report.write = lambda *_, **__: None
+    run.report.write = observed.judge = lambda *_, **__: None
     observed.build = lambda *_, **__: metrics.reward_moments()
     observed.in_training = lambda *_: metrics.proportions(lambda x: brightest(x).argmax(axis=1), 2)
-    generators.unet.cpu = lambda **_: TimeMLP(width=16, depth=1)
+    generators.cr = SimpleNamespace(flow_matching=mean_image, batched=cr.batched, sharded=cr.sharded)
     generators.CPU["npz"] = generators.CPU["npz"]._replace(calls=2, batch_size=8)
     with command(run) as play:
         for name, given in SHARED.items():
-            mistake = play(*IMAGES, f"--npz={out}/images.npz", f"--out={out}/images/{name}", *given)
+            where = [f"--out={out}/{name}", f"--pretrained={out}/generation_0", f"--npz={out}/images.npz"]
+            mistake = play(*SMALL, *where, *given)
             assert mistake is None, mistake
-
-
-def driven(folder, settings, begin, advance, *, sharding, **options):
-    """`drive`, with a look at what it is given."""
-    program = str(jax.make_jaxpr(advance)(jax.eval_shape(begin)))
-    how = [word for word in ("shard_map", "sharding_constraint") if word in program]
-    lies = sharding and [sharding.num_devices, str(sharding.spec)]
-    SEEN[f"{Path(folder).parent.name}/{Path(folder).name}"] = [how, lies]
-    return driver.drive(folder, settings, begin, advance, sharding=sharding, **options)
-
-
-def of_cyclic(out: Path) -> None:
-    """Two seeds on one device and on two: what drives several experiments."""
-    cyclic.twins.leave = lambda *_: None
-    cyclic.figures.ternary = lambda *_, **__: None
-    with command(cyclic) as play:
-        for num in (1, 2):
-            mistake = play(*CYCLIC, f"--out={out}/cyclic/{num}", f"--devices={num}")
-            assert mistake is None, mistake
+    (out / "seen.json").write_text(json.dumps(SEEN))
 
 
 if __name__ == "__main__":
-    folder = Path(sys.argv[1])
-    images(folder)
-    of_cyclic(folder)
-    (folder / "seen.json").write_text(json.dumps(SEEN))
+    main(Path(sys.argv[1]))

@@ -12,7 +12,10 @@ import numpy as np
 import pytest
 from absl import app, flags
 from commands import command
+from jax.sharding import AbstractMesh, AxisType
 
+from curated_retraining import grids
+from experiments import cyclic, loops
 from experiments.adversary import run as adversary
 from experiments.crowd import run as crowd
 from experiments.images import run as images
@@ -40,31 +43,43 @@ def read(folder, name):
     return (folder / name).read_bytes()
 
 
-@pytest.mark.parametrize(
-    ("one", "two"), [("images/one", "images/cells"), ("cyclic/1/finite", "cyclic/2/finite")], ids=["images", "cyclic"]
-)
-def test_shared_cells_have_the_bits_of_one_device(shared, one, two):
-    assert read(shared / two, "metrics.csv") == read(shared / one, "metrics.csv")
+def test_shared_cells_have_the_bits_of_one_device(shared):
+    assert read(shared, "cells/metrics.csv") == read(shared, "one/metrics.csv")
 
 
-@pytest.mark.parametrize("part", ["images/{}", "images/{}/generation_0"])
-def test_shared_batches_have_the_numbers_of_one_device_but_for_rounding(shared, part):
+def test_shared_batches_have_the_numbers_of_one_device_but_for_rounding(shared):
     found, expected = (
-        np.genfromtxt(shared / part.format(name) / "metrics.csv", delimiter=",", names=True)
-        for name in ("batch", "one")
+        np.genfromtxt(shared / name / "metrics.csv", delimiter=",", names=True) for name in ("batch", "one")
     )
-    assert len(expected) and found.dtype == expected.dtype
+    assert len(expected) == 6
     for name in expected.dtype.names:
         np.testing.assert_allclose(found[name], expected[name], **CLOSE, err_msg=name)
 
 
 def test_devices_are_used_and_are_no_setting_of_a_run(shared):
-    seen = json.loads((shared / "seen.json").read_text())
-    alone, split, whole = [[], None], [["shard_map"], [2, "P(('cells',),)"]], [["sharding_constraint"], [2, "P()"]]
-    of_images = {f"images/{name}": how for name, how in (("one", alone), ("cells", split), ("batch", whole))}
-    assert seen == of_images | {"one/generation_0": alone, "cells/generation_0": alone, "batch/generation_0": whole}
-    configs = {read(shared / f"images/{name}", "config.json") for name in ("one", "cells", "batch")}
-    assert len(configs) == 1 and not {"devices", "share"} & json.loads(configs.pop())["flags"].keys()
+    whole, split = [2, "P()"], [2, "P('cells',)"]
+    assert json.loads(read(shared, "seen.json")) == [
+        ["generation_0", "_fit_sharded", whole],
+        ["batch", "_fit_sharded", whole],
+        ["generation_0", "fit", None],
+        ["one", "fit", None],
+        ["generation_0", "fit", None],
+        ["cells", "fit", split],
+    ]
+    first, *others = (json.loads(read(shared, f"{name}/config.json"))["flags"] for name in ("one", "cells", "batch"))
+    assert others == [first, first] and not {"devices", "share"} & first.keys()
+
+
+def test_what_drives_several_experiments_hands_cells_to_the_devices(monkeypatch, tmp_path):
+    over = AbstractMesh((2,), ("cells",), axis_types=(AxisType.Auto,))
+    taken = []
+    monkeypatch.setattr(loops.devices, "mesh", lambda cells: over if cells == 2 else None)
+    monkeypatch.setattr(loops, "drive", lambda *given, **options: taken.append((given[3], options["sharding"])) or {})
+    with command(cyclic):
+        flags.FLAGS(["cyclic", "--seeds=2"])
+        loops.driven(tmp_path, cyclic.make, [{"lam": 1.0, "seed": seed} for seed in range(2)])
+    ((advance, sharding),) = taken
+    assert advance.args[1].value == (1, over) and sharding == grids.over(over)
 
 
 @pytest.fixture
@@ -83,7 +98,7 @@ def eight(monkeypatch):
     ],
 )
 def test_what_devices_cannot_share_of_images_is_refused_before_anything_runs(given, said, tmp_path, eight):
-    np.savez(tmp_path / "images.npz", x=np.zeros((10, 4, 4, 1), np.float32), label=np.arange(10) % 2)
+    np.savez(tmp_path / "images.npz", x=-np.ones((10, 4, 4, 1), np.float32), label=np.arange(10) % 2)
     with command(images) as run:
         found = run("--dataset=npz", f"--npz={tmp_path}/images.npz", f"--out={tmp_path}/run", *given)
     assert found and re.search(said, found), found
