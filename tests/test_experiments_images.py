@@ -1,7 +1,10 @@
 """The image experiment on small synthetic images; a perceptron stands for the U-Net, which compiles too long."""
 
+import contextlib
 import csv
+import io
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -65,7 +68,9 @@ def images(tmp_path_factory):
 @pytest.fixture(scope="module")
 def finished(play, images, tmp_path_factory):
     out = tmp_path_factory.mktemp("runs") / "images"
-    play(f"--npz={images}", f"--out={out}")
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        play(f"--npz={images}", f"--out={out}")
+    (out.parent / "said.txt").write_text(said.getvalue())
     return out
 
 
@@ -92,6 +97,12 @@ def test_a_run_leaves_numbers_and_figures(finished, assert_twins):
     assert len(rows(finished / "generation_0/metrics.csv")) == 2
     measured = json.loads((finished / "classifier.json").read_text())
     assert measured["accuracy"] > 0.5 and 0 <= measured["calibration_error"] <= 1
+
+
+def test_four_programs_are_compiled_whatever_the_generations(finished):
+    """Two for generation 0, which is a loop of its own, and two for the loop."""
+    compiled = re.findall(r"compiled (\w+) in", (finished.parent / "said.txt").read_text())
+    assert sorted(compiled) == ["generation", "generation", "generation_zero", "untrained"]
 
 
 def test_the_same_command_finds_itself_complete_and_another_is_refused(play, images, finished, capsys):
