@@ -4,7 +4,7 @@ from pathlib import Path
 
 from absl import flags
 
-from experiments import common, devices, helps, twins
+from experiments import common, helps, twins
 from experiments.adversary import annotators, attacked, report, world
 
 FLAGS = flags.FLAGS
@@ -12,7 +12,6 @@ FLAGS = flags.FLAGS
 
 def define() -> None:
     """The flags; a wrong value is refused before anything runs."""
-    devices.define()
     with common.group(helps.PLAYED):
         flags.DEFINE_list("shares", ["0", "0.25", "0.5", "0.75", "1"], "shares of adversaries, in [0, 1]")
         flags.DEFINE_list("budgets", ["0", "0.05", "0.1", "0.2", "0.3", "0.4"], "shares of labels flipped, in [0, 1]")
@@ -38,8 +37,6 @@ def main() -> None:
     """Plays both parts and leaves numbers, tables and figures in `--out`."""
     out = Path(FLAGS.out)
     shares, budgets = ([float(text) for text in texts] for texts in (FLAGS.shares, FLAGS.budgets))
-    for cells in (annotators.cells(shares), attacked.cells(budgets)):
-        devices.mesh(len(cells) * FLAGS.seeds)  # refuses what does not split before anything runs
     plane = world.on_grid(FLAGS.gamma)
     played = {"gamma": FLAGS.gamma, "curated": FLAGS.curated, "real": FLAGS.real}
 

@@ -16,7 +16,6 @@ from jax.sharding import AbstractMesh, AxisType
 
 from curated_retraining import grids
 from experiments import cyclic, loops
-from experiments.adversary import run as adversary
 from experiments.crowd import run as crowd
 from experiments.images import run as images
 from experiments.images import sharing
@@ -115,9 +114,8 @@ def test_kinds_of_random_numbers_that_depend_on_devices_are_refused_for_batches(
             sharing.by_flags(2000, 64)
 
 
-@pytest.mark.parametrize("experiment", [crowd, adversary])
-def test_cells_that_do_not_split_are_refused_before_anything_runs(experiment, eight, tmp_path):
-    with command(experiment) as run:
+def test_cells_that_do_not_split_are_refused_before_anything_runs(eight, tmp_path):
+    with command(crowd) as run:
         said = run("--devices=8", f"--out={tmp_path}/run")
     assert said and re.search("cells, .* --devices=8: take --seeds=8", said), said
     assert not (tmp_path / "run").exists()
