@@ -60,13 +60,14 @@ def main() -> None:
     loops.require_groups(FLAGS.pool)
     out, lams = Path(FLAGS.out), [float(lam) for lam in FLAGS.lam]
     cells = grids.grid({"lam": lams}, common.seeds())
+    mesh = devices.mesh(len(cells))
     shares = jnp.array([float(share) for share in FLAGS.shares])
     course = exact(shares, FLAGS.strength, np.array(lams))
     measured = {}
     for model in FLAGS.model:
         sizes = Static(Sizes(model, FLAGS.k, FLAGS.pool, FLAGS.real))
         play = Partial(make, sizes, shares, FLAGS.strength)
-        measured[model] = loops.driven(out / model, play, cells, model=model)["share"]
+        measured[model] = loops.driven(out / model, play, cells, mesh=mesh, model=model)["share"]
         twins.leave(out / model, {"share": course}, twins.over_seeds(cells))
     for model, share in measured.items():
         print(table(model, share, course, FLAGS.lam))

@@ -34,8 +34,6 @@ def number() -> int:
     Raises:
         UsageError: where there are not so many.
     """
-    if "devices" not in flags.FLAGS:
-        return 1  # of an experiment without these flags
     there = jax.device_count()
     num = flags.FLAGS.devices or (there if flags.FLAGS.multihost else 1)
     if num > there:

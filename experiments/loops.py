@@ -7,12 +7,13 @@ from typing import Any
 import jax
 import numpy as np
 from absl import app, flags
+from jax.sharding import Mesh
 
 import curated_retraining as cr
 from curated_retraining import grids
 from curated_retraining.driver import Cells, drive
 from curated_retraining.types import Curator, Dataset, LoopState, Metrics, Mixing, Model, Preference, PRNGKey, Reward
-from experiments import common, devices
+from experiments import common
 
 FLAGS = flags.FLAGS
 
@@ -40,15 +41,19 @@ def loop(
 
 
 def driven(
-    folder: Path, make: Callable[..., grids.Loop], cells: Cells, *, columns: Cells | None = None, **settings: Any
+    folder: Path,
+    make: Callable[..., grids.Loop],
+    cells: Cells,
+    *,
+    columns: Cells | None = None,
+    mesh: Mesh | None = None,
+    **settings: Any,
 ) -> dict[str, np.ndarray]:
     """Drives the loops of `make` at all `cells`, the seed changing fastest: `[rows, seeds, generations + 1, ...]`.
 
-    The devices of the flags of `experiments.devices` share them.
-    `columns` tell the cells apart in `metrics.csv`, where that is to be in other words; `settings` are what the results
-    depend on beside the flags.
+    `columns` tell the cells apart in `metrics.csv`, where that is to be in other words; devices of a `mesh` share them;
+    `settings` are what the results depend on beside the flags.
     """
-    mesh = devices.mesh(len(cells))
     history = drive(
         folder,
         common.settings() | settings,

@@ -155,7 +155,7 @@ def train(
     histories = trained.play(
         out / "trained", settings, RING, plane, learner, [place for pair in pairs for place in places[pair]],
         liked=[float(text) for text in FLAGS.target], r_min=FLAGS.r_min,
-        seeds=jnp.asarray(FLAGS.seed + np.arange(FLAGS.seeds)), generations=FLAGS.generations, every=FLAGS.every,
+        seeds=jnp.asarray(common.seeds()), generations=FLAGS.generations, every=FLAGS.every,
         keep=FLAGS.keep,
     )  # fmt: skip
     called = f"trained {FLAGS.model}, {f'mean of {FLAGS.seeds} seeds' if FLAGS.seeds > 1 else 'one seed'}"

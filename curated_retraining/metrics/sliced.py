@@ -15,12 +15,12 @@ def sliced_wasserstein(key: PRNGKey, reference: Array, directions: int = 128, po
     """
     normal = jax.random.normal(key, (directions, reference[0].size))
     unit = jax.vmap(lambda row: row / jnp.linalg.norm(row))(normal)
-    return Partial(_sliced_wasserstein, _sorted_along(unit, _flat(reference)), unit, Static(points))
+    return Partial(_sliced_wasserstein, _sorted_along(unit, reference), unit, Static(points))
 
 
 def _sliced_wasserstein(reference, directions, points: Static, record):
     """`reference` `[directions, m]` is sorted along each."""
-    pool = _sorted_along(directions, _flat(record.pool)[: points.value])
+    pool = _sorted_along(directions, record.pool[: points.value])
     size = max(pool.shape[1], reference.shape[1])
 
     def quantiles(x):
@@ -30,7 +30,8 @@ def _sliced_wasserstein(reference, directions, points: Static, record):
 
 
 def _sorted_along(directions, x):
-    return jax.lax.map(lambda direction: _sorted(x @ direction), directions)
+    flat = x.reshape(x.shape[0], -1)
+    return jax.lax.map(lambda direction: _sorted(flat @ direction), directions)
 
 
 @jax.custom_jvp
@@ -49,7 +50,3 @@ def _sorted(x):
 def _sorted_jvp(primals, tangents):
     order = jnp.argsort(primals[0])
     return primals[0][order], tangents[0][order]
-
-
-def _flat(x):
-    return x.reshape(x.shape[0], -1)

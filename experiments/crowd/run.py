@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import app, flags
+from jax.sharding import Mesh
 from jax.tree_util import Partial
 
 import curated_retraining as cr
@@ -70,11 +71,11 @@ def define() -> None:
 def main() -> None:
     """Plays every crowd at every K and leaves numbers, tables and figures in `--out`."""
     out, crowds = Path(FLAGS.out), who()
-    devices.mesh(len(crowds) * FLAGS.seeds)  # refuses what does not split before anything runs
+    mesh = devices.mesh(len(crowds) * FLAGS.seeds)
     modes = data.ring_means(MODES, RADIUS)[jnp.array(LIKED)]
     rewards = cr.stack(*(cr.distance(mode, r_min=RING.r_min, gamma=FLAGS.gamma) for mode in modes))
     exact = courses(rewards, crowds)
-    measured = {k: play(out / f"k={k}", k, rewards, crowds) for k in FLAGS.k}
+    measured = {k: play(out / f"k={k}", k, rewards, crowds, mesh) for k in FLAGS.k}
     for k, course in exact.items():
         twins.leave(out / f"k={k}", course, [{"k": k, "crowd": crowd.name} for crowd in crowds])
     report.write(out, [float(q) for q in FLAGS.q], measured, exact)
@@ -88,7 +89,7 @@ def who() -> list[Crowd]:
     return [*pairs, *equal]
 
 
-def play(folder: Path, k: str, rewards: Reward, crowds: list[Crowd]) -> dict[str, np.ndarray]:
+def play(folder: Path, k: str, rewards: Reward, crowds: list[Crowd], mesh: Mesh | None) -> dict[str, np.ndarray]:
     """The measured courses of all crowds at one K, `[crowds, seeds, generations + 1, ...]` a metric."""
     size = 4 if k == "inf" else int(k)
     first, later = (cr.gmm(components=2 * MODES, steps=steps) for steps in (60, 10))
@@ -109,7 +110,7 @@ def play(folder: Path, k: str, rewards: Reward, crowds: list[Crowd]) -> dict[str
 
     cells = grids.grid({"fractions": [crowd.fractions for crowd in crowds]}, common.seeds())
     columns = grids.grid({"k": [k], "crowd": [crowd.name for crowd in crowds]}, common.seeds())
-    return loops.driven(folder, make, cells, columns=columns)
+    return loops.driven(folder, make, cells, columns=columns, mesh=mesh)
 
 
 def courses(rewards: Reward, crowds: list[Crowd]) -> dict[str, dict[str, np.ndarray]]:

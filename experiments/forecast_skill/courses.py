@@ -12,6 +12,7 @@ import curated_retraining as cr
 from curated_retraining import forecast
 from curated_retraining.data import cumulative, draw_index
 from curated_retraining.types import Array, LoopState, Model
+from experiments import common
 from experiments.plane import loops
 from experiments.plane.run import Played
 from experiments.plane.target import Target
@@ -39,7 +40,7 @@ class Course(NamedTuple):
 
 def known(target: Target, played: Played) -> Start:
     """Rewards and labels of generation 0's samples and of the real data."""
-    seeds = jnp.tile(FLAGS.seed + jnp.arange(FLAGS.seeds), len(FLAGS.lam))
+    seeds = jnp.tile(jnp.asarray(common.seeds()), len(FLAGS.lam))
 
     def of(inputs):
         pool, seed = inputs

@@ -96,7 +96,7 @@ def main() -> None:
     model = _model(data, settings["steps"], FLAGS.chunk, mesh=shared.batch)
 
     lams = np.array([float(text) for text in FLAGS.lam])
-    seeds = FLAGS.seed + np.arange(FLAGS.seeds)
+    seeds = common.seeds()
     columns = jnp.asarray(np.repeat(lams, len(seeds)), jnp.float32), jnp.tile(jnp.asarray(seeds), len(lams))
     curate = cr.k_way(FLAGS.k, cr.luce(FLAGS.temperature))
     pool, mesh = Static(settings["pool"]), Static(shared.cells)
@@ -105,7 +105,7 @@ def main() -> None:
         settings,
         Partial(loops.generation_zero, Static(len(columns[0])), first),
         Partial(loops.generation, lift_all(model), reward, curate, observe, pool, real, columns, mesh=mesh),
-        cells=[{"lam": lam, "seed": int(seed)} for lam in FLAGS.lam for seed in seeds],
+        cells=[{"lam": lam, "seed": seed} for lam in FLAGS.lam for seed in seeds],
         generations=FLAGS.generations,
         every=FLAGS.every,
         keep=FLAGS.keep,

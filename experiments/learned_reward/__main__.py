@@ -47,8 +47,9 @@ def define() -> None:
 def main() -> None:
     """Plays every proxy, prints proxy beside truth and draws both."""
     loops.require_groups(FLAGS.pool)
-    examples, truth, course = proxies.problem()
     out, lams = Path(FLAGS.out), [float(lam) for lam in FLAGS.lam]
+    mesh = devices.mesh(len(lams) * FLAGS.seeds)  # of an ensemble there are twice as many cells, which split too
+    examples, truth, course = proxies.problem()
     runs = {}
     for proxy in [name for name in proxies.NAMES if name in FLAGS.proxy]:
         sizes = Static(
@@ -57,7 +58,7 @@ def main() -> None:
         bounds = {"pessimism": [0.0, FLAGS.pessimism]} if proxy == "ensemble" else {}
         cells = grids.grid({"lam": lams} | bounds, common.seeds())
         play = Partial(proxies.make, sizes, truth, examples, FLAGS.temperature)
-        found, names = loops.driven(out / proxy, play, cells, proxy=proxy), report.titles(proxy)
+        found, names = loops.driven(out / proxy, play, cells, mesh=mesh, proxy=proxy), report.titles(proxy)
         if proxy == "truth":
             twins.leave(out / proxy, {"reward_mean": course, "true_mean": course}, twins.over_seeds(cells))
         for index, name in enumerate(names):

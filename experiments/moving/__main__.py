@@ -50,10 +50,12 @@ def main() -> None:
         raise app.UsageError(f"--temperature={FLAGS.temperature} is too low for the exact course: take 0 (best-of-K)")
     out, lams = Path(FLAGS.out), np.array([float(lam) for lam in FLAGS.lam])
     cells = grids.grid({"lam": lams.tolist()}, common.seeds())
+    mesh = devices.mesh(len(cells))
     for kind in FLAGS.taste:
         sizes = Static(people.Sizes(FLAGS.model, FLAGS.k, FLAGS.pool, FLAGS.real))
         play = Partial(people.make, sizes, *people.build(kind), FLAGS.temperature)
-        measured, course = loops.driven(out / kind, play, cells, taste=kind), people.exact(kind, lams)
+        measured = loops.driven(out / kind, play, cells, mesh=mesh, taste=kind)
+        course = people.exact(kind, lams)
         twins.leave(out / kind, course, twins.over_seeds(cells))
         print(report.table(kind, measured, course))
         report.draw(out / kind / "figures", kind, measured, course)

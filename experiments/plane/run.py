@@ -73,8 +73,8 @@ def play(target: Target, model: str, out: Path, *, snapshot: int) -> Played:
     settings = _settings(target, model)
     mesh = devices.mesh(len(FLAGS.lam) * FLAGS.seeds)
     lams = np.array([float(text) for text in FLAGS.lam])
-    seeds = FLAGS.seed + np.arange(FLAGS.seeds)
-    cells = [{"lam": lam, "seed": int(seed)} for lam in FLAGS.lam for seed in seeds]
+    seeds = common.seeds()
+    cells = [{"lam": lam, "seed": seed} for lam in FLAGS.lam for seed in seeds]
 
     reward = rewards.build(
         FLAGS.reward,

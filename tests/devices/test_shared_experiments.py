@@ -15,10 +15,12 @@ from commands import command
 from jax.sharding import AbstractMesh, AxisType
 
 from curated_retraining import grids
-from experiments import cyclic, loops
+from experiments import cyclic, devices, loops
 from experiments.crowd import run as crowd
 from experiments.images import run as images
 from experiments.images import sharing
+from experiments.learned_reward import __main__ as learned_reward
+from experiments.moving import __main__ as moving
 
 ROOT = Path(__file__).parents[2]
 CLOSE = {"rtol": 1e-5, "atol": 1e-6}  # sums of 8 float32 numbers, taken in another order through two generations
@@ -72,11 +74,10 @@ def test_devices_are_used_and_are_no_setting_of_a_run(shared):
 def test_what_drives_several_experiments_hands_cells_to_the_devices(monkeypatch, tmp_path):
     over = AbstractMesh((2,), ("cells",), axis_types=(AxisType.Auto,))
     taken = []
-    monkeypatch.setattr(loops.devices, "mesh", lambda cells: over if cells == 2 else None)
     monkeypatch.setattr(loops, "drive", lambda *given, **options: taken.append((given[3], options["sharding"])) or {})
     with command(cyclic):
         flags.FLAGS(["cyclic", "--seeds=2"])
-        loops.driven(tmp_path, cyclic.make, [{"lam": 1.0, "seed": seed} for seed in range(2)])
+        loops.driven(tmp_path, cyclic.make, [{"lam": 1.0, "seed": seed} for seed in range(2)], mesh=over)
     ((advance, sharding),) = taken
     assert advance.args[1].value == (1, over) and sharding == grids.over(over)
 
@@ -114,8 +115,20 @@ def test_kinds_of_random_numbers_that_depend_on_devices_are_refused_for_batches(
             sharing.by_flags(2000, 64)
 
 
-def test_cells_that_do_not_split_are_refused_before_anything_runs(eight, tmp_path):
-    with command(crowd) as run:
+@pytest.mark.parametrize("experiment", [crowd, cyclic, learned_reward, moving])
+def test_the_devices_that_share_are_handed_on(experiment, monkeypatch, tmp_path):
+    def driven(*_, mesh=None, **__):
+        raise app.UsageError(f"driven on {mesh}")
+
+    monkeypatch.setattr(devices, "mesh", lambda cells: f"{cells} cells")
+    monkeypatch.setattr(loops, "driven", driven)
+    with command(experiment) as run:
+        assert re.fullmatch(r"driven on \d+ cells", run("--seeds=2", f"--out={tmp_path}/run"))
+
+
+@pytest.mark.parametrize("experiment", [crowd, cyclic, learned_reward, moving])
+def test_cells_that_do_not_split_are_refused_before_anything_runs(experiment, eight, tmp_path):
+    with command(experiment) as run:
         said = run("--devices=8", f"--out={tmp_path}/run")
     assert said and re.search("cells, .* --devices=8: take --seeds=8", said), said
     assert not (tmp_path / "run").exists()

@@ -1,4 +1,4 @@
-"""The same flags on the same machine give the same bytes, by so many programs; those of images count their own tests.
+"""The same flags on the same machine give the same bytes, by so many programs; `test_experiments_images.py` counts those of images.
 
 That a run of the least size ends with the same bytes, killed or not, the short tests of `test_kills.py` say.
 """
