@@ -1,6 +1,7 @@
-"""The same flags on the same machine give the same bytes, by so many programs; `test_experiments_images.py` counts those of images.
+"""The same flags on the same machine give the same bytes, by so many programs.
 
-That a run of the least size ends with the same bytes, killed or not, the short tests of `test_kills.py` say.
+Programs of images are counted by `test_experiments_images.py`. That a run of the least size ends with the same bytes,
+killed or not, the short tests of `test_kills.py` say.
 """
 
 import os
