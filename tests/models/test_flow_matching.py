@@ -128,7 +128,7 @@ def test_independent_coupling_leaves_the_noise():
 
 @pytest.mark.parametrize("shape", [(256, 2, 1), (101, 2, 2)])
 def test_near_ot_is_a_permutation_of_nearly_least_cost(shape):
-    """Mean excess over eight batches below 2 %: seen are 1.0 % in the plane and 1.3 % in four dimensions."""
+    """Mean excess over eight batches below 1 %: seen are 0.2 % in the plane and 0.5 % in four dimensions."""
     keys = jax.random.split(jax.random.key(0), (3, 8))
     x, noise = (jax.vmap(lambda key: jax.random.normal(key, shape))(keys[i]) for i in range(2))
     x = jnp.sign(x) * 1.5 + 0.2 * x
@@ -139,7 +139,7 @@ def test_near_ot_is_a_permutation_of_nearly_least_cost(shape):
         assert sorted(order) == list(range(shape[0]))
         cost = np.sum((np.asarray(points, float)[:, None] - np.asarray(before, float)[None]) ** 2, axis=(2, 3))
         excess.append(cost[np.arange(shape[0]), order].sum() / cost[linear_sum_assignment(cost)].sum() - 1)
-    assert np.min(excess) >= 0 and np.mean(excess) < 0.02
+    assert np.min(excess) >= 0 and np.mean(excess) < 0.01
 
 
 def test_sinkhorn_costs_more_than_exact_and_less_than_independent_and_uses_all_noise_alike(assert_mean):
