@@ -150,6 +150,7 @@ def test_the_moons_density_is_as_accurate_as_it_says(noise):
 
 def test_checkerboard_is_even_on_its_dark_cells(assert_mean):
     x = 2 * (np.asarray(data.checkerboard(jax.random.key(7), 20_000, 8).x, float) + 2)  # in cells, from a corner
+    x = x[np.all(np.abs(x - np.round(x)) > 1e-6, axis=1)]  # where rounding puts a point on an edge, it is in two cells
     column, row = np.floor(x).astype(int).T
     assert np.all((column + row) % 2 == 0) and x.min() >= 0 and x.max() <= 8
     dark = np.arange(64)[np.add.outer(np.arange(8), np.arange(8)).ravel() % 2 == 0]
