@@ -24,7 +24,7 @@ from curated_retraining.driver import RunError
 from curated_retraining.forecast import forecast
 from curated_retraining.networks.mlp import TimeMLP
 from curated_retraining.types import Generation, Static
-from experiments.images import generators, observed, report, run
+from experiments.images import asked, generators, observed, report, run
 
 SMALL = ["--dataset=npz", "--first_steps=4", "--steps=2", "--pool=24", "--k=3", "--generations=2", "--seeds=2"]
 FIGURES = ["curation.png", "frames", "quality.png", "samples.png", "shares.png"]
@@ -41,7 +41,7 @@ def play():
             patch.setitem(classifiers.RECIPES, "npz", classifiers.Recipe((8,), blocks=1, steps=60, batch_size=32))
             patch.setattr(generators.unet, "cpu", lambda **_: TimeMLP(width=16))
             patch.setitem(generators.CPU, "npz", generators.CPU["npz"]._replace(calls=2, batch_size=8))
-            patch.setattr(run, "ROUNDS", 2)
+            patch.setattr(asked, "ROUNDS", 2)
             patch.setattr(run, "JUDGED", 24)
             patch.setattr(run, "AT_A_TIME", 24)
             patch.setattr(observed, "SHOWN", 4)

@@ -7,32 +7,28 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from absl import app, flags
+from absl import flags
 from jax.sharding import Mesh
 from jax.tree_util import Partial
 
 import curated_retraining as cr
-from curated_retraining import classifiers, datasets
+from curated_retraining import classifiers
 from curated_retraining.datasets import Split
 from curated_retraining.driver import claimed, drive, newest, write
 from curated_retraining.types import Dataset, Model, Reward, Static, lift, lift_all
 from experiments import common, helps
-from experiments.images import generators, loops, observed, report, sharing
+from experiments.images import asked, generators, loops, observed, report, sharing
 from experiments.images.sharing import Sharing
-from experiments.loops import require_groups
 
 FLAGS = flags.FLAGS
-GAMMA = {"class_probability": 5.0, "confidence": 15.0}  # the paper's
-ROUNDS = 10  # of the training of generation 0, with a checkpoint after each
 JUDGED = 1000  # samples that such a round is judged by, this many at a time:
 AT_A_TIME = 250  # no flag of a loop may change what loops share
 OF_GENERATION_ZERO = ("dataset", "data", "model", "preset", "coupling", "dtype", "first_steps")
-ELSEWHERE = ("data_dir", "npz", "download", "pretrained", "classifier", "inception")
 
 
 def define() -> None:
     """The flags; those of a loop begin with the defaults of the paper's image experiments."""
-    common.define("images", generations=10, rewards=list(GAMMA))
+    common.define("images", generations=10, rewards=list(asked.GAMMA))
     sharing.define()
     FLAGS.set_default("lam", ["inf", "0.5"])
     FLAGS.set_default("seeds", 1)
@@ -54,7 +50,7 @@ def define() -> None:
     with common.group(helps.SIZES):
         flags.DEFINE_integer("pool", None, "samples a generation, a multiple of K (by default as suits the preset)", 2)
         flags.DEFINE_integer("steps", None, "optimiser steps of a refit (by default as suits the preset)", 1)
-        flags.DEFINE_integer("first_steps", None, f"the same for generation 0, a multiple of {ROUNDS}", 1)
+        flags.DEFINE_integer("first_steps", None, f"the same for generation 0, a multiple of {asked.ROUNDS}", 1)
         flags.DEFINE_integer("reference", 5000, "real images that samples are compared with one by one, at most", 10)
     with common.group(helps.READ):
         flags.DEFINE_string(
@@ -74,8 +70,8 @@ def define() -> None:
 
 def main() -> None:
     """Runs what the flags say and leaves numbers, table and figures in `--out`."""
-    out, data = Path(FLAGS.out), _data()
-    settings = _settings(data)
+    out, data = Path(FLAGS.out), asked.read_data()
+    settings = asked.settings_of(data)
     shared = sharing.by_flags(settings["pool"], generators.sizes(FLAGS.preset, FLAGS.dataset).batch_size)
     with claimed(out.absolute(), settings):
         classifier = _classifier(out, data)
@@ -136,7 +132,7 @@ def _pretrained(
     Devices that share its batches all draw the images that it is judged by: these are few, and need not split.
     """
     folder = Path(FLAGS.pretrained) if FLAGS.pretrained else out / "generation_0"
-    steps = settings["first_steps"] // ROUNDS
+    steps = settings["first_steps"] // asked.ROUNDS
     model = lift_all(_model(data, steps, AT_A_TIME, carry=True, mesh=shared.batch))
     model = model._replace(sample=lift(_model(data, steps, AT_A_TIME).sample))
     observe = observed.in_training(classifier, data, AT_A_TIME)
@@ -147,7 +143,7 @@ def _pretrained(
         begin := Partial(loops.untrained, model.init, real.x[:2]),
         Partial(loops.generation, model, lift(_indifferent), cr.everything(), observe, Static(JUDGED), real, cell),
         cells=[{}],
-        generations=ROUNDS - 1,
+        generations=asked.ROUNDS - 1,
         keep=2,
         unit="round",
         sharding=where,
@@ -157,38 +153,6 @@ def _pretrained(
 
 def _indifferent(x):
     return jnp.zeros(x.shape[0])
-
-
-def _data() -> Split:
-    if FLAGS.dataset == "npz" and not FLAGS.npz:
-        raise app.UsageError("--dataset=npz needs a file, such as --npz=images.npz")
-    read = {
-        "digits": datasets.digits,
-        "mnist": datasets.mnist,
-        "cifar10": lambda: datasets.cifar10(FLAGS.data_dir, FLAGS.download),
-        "npz": lambda: datasets.npz(FLAGS.npz),
-    }
-    return _told(read[FLAGS.dataset])
-
-
-def _settings(data: Split) -> dict[str, Any]:
-    """The flags that the results depend on, with the defaults that depend on others filled in."""
-    sizes = generators.sizes(FLAGS.preset, FLAGS.dataset)
-    pool, first = FLAGS.pool or sizes.pool, FLAGS.first_steps or sizes.first
-    require_groups(pool)
-    if first % ROUNDS:
-        raise app.UsageError(f"--first_steps={first} does not split into {ROUNDS} rounds: take a multiple of {ROUNDS}")
-    if FLAGS.label >= len(data.train.names):
-        raise app.UsageError(f"--label={FLAGS.label} is not a class: take 0 to {len(data.train.names) - 1}")
-    of_results = {name: value for name, value in common.settings().items() if name not in ELSEWHERE}
-    return of_results | {
-        "data": classifiers.fingerprint(data),
-        "features": "inception" if FLAGS.inception else "classifier",
-        "pool": pool,
-        "steps": FLAGS.steps or sizes.steps,
-        "first_steps": first,
-        "gamma": GAMMA[FLAGS.reward] if FLAGS.gamma is None else FLAGS.gamma,
-    }
 
 
 def _model(data: Split, steps: int, chunk: int, carry: bool = False, mesh: Mesh | None = None) -> Model:
@@ -209,12 +173,12 @@ def _model(data: Split, steps: int, chunk: int, carry: bool = False, mesh: Mesh 
 def _classifier(out: Path, data: Split) -> classifiers.TrainedClassifier:
     path = Path(FLAGS.classifier) if FLAGS.classifier else out / "classifier.npz"
     recipe = classifiers.RECIPES[FLAGS.dataset]
-    return _told(lambda: classifiers.trained_classifier(jax.random.key(0), data, recipe, path))
+    return asked.told(lambda: classifiers.trained_classifier(jax.random.key(0), data, recipe, path))
 
 
 def _features(classifier: classifiers.TrainedClassifier) -> observed.Features:
     if FLAGS.inception:
-        return _told(lambda: observed.of_inception(FLAGS.inception))
+        return asked.told(lambda: observed.of_inception(FLAGS.inception))
     return observed.of_classifier(classifier.features, FLAGS.chunk)
 
 
@@ -223,11 +187,3 @@ def _reward(classifier: classifiers.TrainedClassifier, gamma: float) -> Reward:
     if FLAGS.reward == "confidence":
         return cr.confidence(logits, gamma)
     return cr.class_probability(logits, FLAGS.label, gamma)
-
-
-def _told(make):
-    """What `make` returns; its `ValueError` is a user's mistake."""
-    try:
-        return make()
-    except ValueError as error:
-        raise app.UsageError(str(error)) from error

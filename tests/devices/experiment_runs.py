@@ -15,7 +15,7 @@ import curated_retraining as cr
 from curated_retraining import driver, metrics
 from curated_retraining.classifiers import TrainedClassifier
 from curated_retraining.data import draw, spread
-from experiments.images import generators, observed, run
+from experiments.images import asked, generators, observed, run
 
 SMALL = ["--dataset=npz", "--first_steps=4", "--steps=2", "--lam=inf", "--seeds=2", "--generations=2", "--every=3"]
 SMALL += ["--pool=24", "--k=3", "--chunk=16"]
@@ -55,7 +55,7 @@ def main(out: Path) -> None:
     look = Partial(brightest)
     known = dict.fromkeys(("accuracy", "calibration_error", "calibration_error_tempered", "temperature"), 1.0)
     run._classifier = lambda *_: TrainedClassifier(look, look, look, known)
-    run.ROUNDS, run.JUDGED, run.AT_A_TIME = 2, 15, 5  # which two devices do not split
+    asked.ROUNDS, run.JUDGED, run.AT_A_TIME = 2, 15, 5  # which two devices do not split
     run.drive = driven
     run.report.write = observed.judge = lambda *_, **__: None
     observed.build = lambda *_, **__: metrics.reward_moments()
