@@ -58,7 +58,7 @@ def test_memory_is_as_reckoned(played):
     ((reckoned,),) = [re.findall(r"one loop at a time; reckoned memory (\S+) MiB", said)]
     assert len(exact_maps) == 2 and len(of_loops) == 2
     for ours, theirs in exact_maps:
-        assert 0.5 < float(ours) / float(theirs) < 2
+        assert 0.4 < float(ours) / float(theirs) < 2.5  # the compiler says the same since JAX 0.10, half of it before
     assert 1 / 3 < float(reckoned) * MIB / max(of_loops) < 3
 
 
