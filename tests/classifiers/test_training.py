@@ -3,6 +3,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.stats import chi2
 
 from curated_retraining.classifiers import training
 from curated_retraining.data import uniform
@@ -63,7 +64,7 @@ def test_images_and_labels_go_in_pairs():
 @pytest.mark.statistical
 @pytest.mark.parametrize("flip", [False, True])
 def test_moved_images_are_each_a_shift_and_all_shifts_come(flip):
-    """Each is as likely as another: 600 draws of 9 shifts (18 with mirror images), chi-squared within 5 sigma."""
+    """Each is as likely as another: 600 draws of 9 shifts (18 with mirror images), chi-squared beyond once in 1e6."""
     num, image = 600, np.arange(20.0).reshape(4, 5, 1)
     batch = jnp.broadcast_to(image, (num, 4, 5, 1))
     moved = np.asarray(training.moved(1, flip)(jax.random.key(0), batch))
@@ -72,8 +73,8 @@ def test_moved_images_are_each_a_shift_and_all_shifts_come(flip):
     shifts += [shift[:, ::-1] for shift in shifts] if flip else []
     count = np.array([np.all(moved == shift, axis=(1, 2, 3)).sum() for shift in shifts])
     assert count.sum() == num
-    free = len(shifts) - 1
-    assert np.sum((count - num / len(shifts)) ** 2) / (num / len(shifts)) < free + 5 * np.sqrt(2 * free)
+    expected = num / len(shifts)
+    assert np.sum((count - expected) ** 2 / expected) < chi2.isf(1e-6, len(shifts) - 1)
 
 
 def test_a_negative_reach_is_refused():
