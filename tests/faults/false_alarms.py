@@ -1,7 +1,7 @@
 """How often do statistical tests fail where nothing is wrong? Runs them with many seeds and counts.
 
-`python tests/faults/false_alarms.py [tests]` writes `false_alarms.csv`; it takes three quarters of an hour of CPU. Where tests are
-named, the rows of the others stay.
+`python tests/faults/false_alarms.py [tests]` writes `false_alarms.csv`; it takes three quarters of an
+hour of CPU. Where tests are named, the rows of the others stay.
 Statistical are the tests that ask for `assert_mean` or are marked so. Each is run as it is, then with all seeds of
 `jax.random.key` and `np.random.default_rng` shifted: 1,000 times in all where `BUDGET` allows it, else less often.
 
