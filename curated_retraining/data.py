@@ -125,7 +125,7 @@ def moons_log_density(x: Array, noise: float = 0.1, nodes: int = 256) -> Array:
 
 
 def checkerboard(key: PRNGKey, n: int, cells: int = 4) -> Dataset:
-    """`n` points `[n, 2]`, uniform on the dark cells of a `cells` × `cells` board over [−2, 2]²."""
+    """`n` points `[n, 2]`, uniform on the dark cells of a `cells` × `cells` board over [−2, 2]², edges included."""
     if cells < 2 or cells % 2:
         raise ValueError(f"cells={cells} gives no checkerboard: take an even number of cells, 2 or more")
     column_key, row_key, offset_key = jax.random.split(key, 3)
