@@ -1,7 +1,7 @@
 """How often do statistical tests fail where nothing is wrong? Runs them with many seeds and counts.
 
 `python tests/faults/false_alarms.py [tests]` writes `false_alarms.csv`; it takes three quarters of an
-hour of CPU. Where tests are named, the rows of the others stay.
+hour. Where tests are named, the rows of the others stay.
 Statistical are the tests that ask for `assert_mean` or are marked so. Each is run as it is, then with all seeds of
 `jax.random.key` and `np.random.default_rng` shifted: 1,000 times in all where `BUDGET` allows it, else less often.
 
@@ -20,6 +20,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from mutations import Cached
 from scipy.stats import norm
 
 SEEDS, LEAST, BUDGET = 1000, 5, 30.0  # seeds of a test at most and at least, and the CPU seconds of one test
@@ -34,8 +35,7 @@ class Repeated:
         self.rows = []
 
     def pytest_collection_modifyitems(self, items):
-        jax.config.update("jax_enable_compilation_cache", True)  # `conftest.py` turned it off
-        jax.config.update("jax_debug_key_reuse", False)  # the suite looks for it; here it would cost most of the time
+        jax.config.update("jax_debug_key_reuse", False)  # the suite looks for it
         items[:] = [item for item in items if _is_statistical(item)]
 
     def pytest_pyfunc_call(self, pyfuncitem):
@@ -117,10 +117,7 @@ def main(arguments: list[str]) -> int:
         before = {row[0]: row for row in csv.reader(file)} if arguments else {}
     options = ["-n", "0", "-q", "-s", "-p", "no:cacheprovider", "-m", "long or not long"]
     with tempfile.TemporaryDirectory() as programs:  # a test that makes its function anew compiles it once all the same
-        jax.config.update("jax_compilation_cache_dir", programs)
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
-        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-        status = pytest.main([*options, *(arguments or ["tests"])], plugins=[plugin])
+        status = pytest.main([*options, *(arguments or ["tests"])], plugins=[plugin, Cached(programs)])
     before.pop(COLUMNS[0], None)
     rows = before | {row[0]: row for row in plugin.rows}
     with TABLE.open("w", newline="") as file:

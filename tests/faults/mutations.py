@@ -46,21 +46,21 @@ def main(*parts: str) -> int:
     """Prints a line a fault and the sum; the exit status is that of all having been caught."""
     escaped = []
     with tempfile.TemporaryDirectory() as folder:
-        copy, before = Path(folder) / "copy", os.getcwd()
+        copy, programs, before = Path(folder) / "copy", f"{folder}/programs", os.getcwd()
         shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".*", "*.egg-info", "__pycache__", "runs"))
         sys.path[:] = [str(copy), *(path for path in sys.path if Path(path or before) != ROOT)]
         os.chdir(copy)
-        _prepare(Path(folder))
+        _prepare()
         faults = [
             fault for fault in planted() if any(part in f"{fault.module}: {fault.old}" for part in parts or ("",))
         ]
         for tests in sorted({fault.tests for fault in faults}):
-            print(f"{_passes(tests)}, unchanged: {' '.join(tests)}", flush=True)
+            print(f"{_passes(tests, programs)}, unchanged: {' '.join(tests)}", flush=True)
         for fault in faults:
             path = copy / "curated_retraining" / fault.module
             whole = path.read_text()
             path.write_text(whole.replace(fault.old, fault.new))
-            result = _passes(fault.tests)
+            result = _passes(fault.tests, programs)
             path.write_text(whole)
             print(f"{result}, {fault.module}: {fault.old} -> {fault.new}", flush=True)
             if result != "fail":
@@ -71,13 +71,10 @@ def main(*parts: str) -> int:
     return bool(escaped)
 
 
-def _prepare(folder: Path) -> None:
-    """What all runs share: imports that are not ours, and programs that were compiled before."""
+def _prepare() -> None:
+    """What all runs share: imports that are not ours."""
     os.environ["PYTHONPATH"] = os.getcwd()  # of processes that tests start
     sys.dont_write_bytecode = True  # a module may change twice in a second
-    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder / "programs")
-    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
-    os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
     import flax.linen  # noqa: F401
     import hypothesis  # noqa: F401
     import optax  # noqa: F401
@@ -85,16 +82,22 @@ def _prepare(folder: Path) -> None:
     import scipy.stats  # noqa: F401
 
 
-class _Cached:
-    """Turns on the cache that `conftest.py` turns off."""
+class Cached:
+    """A pytest plugin that keeps compiled programs in `folder`, though `conftest.py` keeps none."""
+
+    def __init__(self, folder: str):
+        self.folder = folder
 
     def pytest_configure(self, config):
         import jax
 
         jax.config.update("jax_enable_compilation_cache", True)
+        jax.config.update("jax_compilation_cache_dir", self.folder)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
-def _passes(tests: tuple[str, ...]) -> str:
+def _passes(tests: tuple[str, ...], programs: str) -> str:
     """`pass` or `fail`, or what else became of a run of tests in a process of its own."""
     child = os.fork()
     if not child:
@@ -102,7 +105,7 @@ def _passes(tests: tuple[str, ...]) -> str:
         for stream in (1, 2):
             os.dup2(os.open("log", os.O_WRONLY | os.O_CREAT | os.O_APPEND), stream)
         options = ["-x", "-q", "-n", "0", "-p", "no:cacheprovider", "--tb=line", "--rootdir=."]
-        os._exit(pytest.main([*options, *tests], plugins=[_Cached()]))
+        os._exit(pytest.main([*options, *tests], plugins=[Cached(programs)]))
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     return {0: "pass", 1: "fail"}.get(status, f"no result ({status})")
 
