@@ -228,8 +228,8 @@ def test_finite_models_follow_their_population():
     def share(record):
         return {"share": jax.nn.one_hot(record.pool[:, 0].astype(int), 5).mean(axis=0)}
 
-    def course(seed):
-        start_key, loop_key = jax.random.split(jax.random.key(seed))
+    def course(key):
+        start_key, loop_key = jax.random.split(key)
         step = cr.interacting(
             models,
             reward=rewards,
@@ -241,7 +241,7 @@ def test_finite_models_follow_their_population():
         state = cr.start_interacting(start_key, models, [real] * 2, reward=rewards)
         return cr.run(loop_key, state, step, 4)[1]
 
-    history = jax.jit(lambda seeds: jax.lax.map(course, seeds))(jnp.arange(16))
+    history = jax.jit(lambda keys: jax.lax.map(course, keys))(jax.random.split(jax.random.key(0), 16))
     exact = theory.interacting_trajectory(jnp.stack([p_0, p_0]), r, SHARES, k=4, num=3)
     for i in range(2):
         runs = np.asarray(history[f"share_{i}"])

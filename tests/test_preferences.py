@@ -205,7 +205,7 @@ def fitted(true_reward, annotators, points, **options):
     """The proxy's rewards of `points` one-hot points, less that of the first, after choices among them."""
     x = jnp.eye(points)
     preference = preferences.learned(NETWORK, true_reward, annotators, x, learning_rate=rate, **FIT | options)
-    proxy = np.asarray(jax.jit(lambda p: p.reward(p.init(jax.random.key(0)), x))(preference))
+    proxy = np.asarray(jax.jit(lambda p, key: p.reward(p.init(key), x))(preference, jax.random.key(0)))
     return proxy - proxy[0]
 
 

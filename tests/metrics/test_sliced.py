@@ -1,3 +1,5 @@
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,9 +15,9 @@ def record(pool):
     return Generation(None, pool, jnp.zeros(pool.shape[0]), even, even)
 
 
-def over(estimate, pools, references):
-    """The estimate from each of many pairs of samples."""
-    return jax.jit(jax.vmap(estimate))(jnp.asarray(pools, float), jnp.asarray(references, float))
+@partial(jax.jit, static_argnums=0)
+def squared(directions, key, pool, reference):
+    return metrics.sliced_wasserstein(key, reference, directions)(record(pool))["sliced_w2"] ** 2
 
 
 def test_sliced_wasserstein_of_a_shift(assert_mean):
@@ -24,8 +26,7 @@ def test_sliced_wasserstein_of_a_shift(assert_mean):
     shift = np.array([[[3.0, 0.0], [0.0, -4.0]]], np.float32)
     pool = jnp.repeat(reference + shift, 3, axis=0)
     keys = jax.random.split(jax.random.key(2), 50)
-    each = jax.jit(jax.vmap(lambda key: metrics.sliced_wasserstein(key, reference, 20)(record(pool))["sliced_w2"]))
-    assert_mean(np.asarray(each(keys)) ** 2, 25 / 4)
+    assert_mean(jax.vmap(partial(squared, 20), in_axes=(0, None, None))(keys, pool, reference), 25 / 4)
 
 
 def test_sliced_wasserstein_on_the_line_is_that_of_the_sorted_points():
@@ -55,12 +56,10 @@ def test_sliced_wasserstein_of_unlike_numbers_of_points_sees_both_tails_alike():
 
 def test_sliced_wasserstein_between_normals(assert_mean):
     """W2² between N(m, s²) and N(0, 1) is m² + (s − 1)²; the larger the samples, the smaller the bias."""
-
-    def squared(pool, reference):
-        return metrics.sliced_wasserstein(jax.random.key(4), reference, 1)(record(pool))["sliced_w2"] ** 2
-
     rng = np.random.default_rng(4)
-    assert_mean(over(squared, 1 + 2 * rng.normal(size=(32, 3000, 1)), rng.normal(size=(32, 2000, 1))), 2)
+    pools, references = 1 + 2 * rng.normal(size=(32, 3000, 1)), rng.normal(size=(32, 2000, 1))
+    keys = jax.random.split(jax.random.key(4), 32)
+    assert_mean(jax.vmap(partial(squared, 1))(keys, jnp.asarray(pools), jnp.asarray(references)), 2)
 
 
 def test_sliced_wasserstein_sees_all_of_a_large_pool():

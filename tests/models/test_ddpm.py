@@ -103,6 +103,14 @@ def test_the_cosine_schedule_keeps_a_squared_cosine_of_the_signal():
     assert cosine_betas(100)[-1] == 0.999
 
 
+@jax.jit
+def factors(init_key, fit_keys, data):
+    """The factor of the predictor after training with each of the keys."""
+    model = ddpm(Exact(start=0.0), steps=60, batch_size=256, optimizer=optax.sgd(0.4))
+    state = model.init(init_key, data.x)
+    return jax.vmap(lambda key: model.fit(key, state, data))(fit_keys).params["params"]["factor"]
+
+
 def test_training_finds_the_conditional_mean_of_the_noise(assert_mean):
     """The factor of the best predictor is one at every level: least squares in one number, without bias by seeds.
 
@@ -110,12 +118,8 @@ def test_training_finds_the_conditional_mean_of_the_noise(assert_mean):
     """
     z = jax.random.normal(jax.random.key(0), (500, 1))
     data = uniform(SD * (z - z.mean()) / z.std())
-    model = ddpm(Exact(start=0.0), steps=60, batch_size=256, optimizer=optax.sgd(0.4))
     with jax.debug_key_reuse(False):  # which takes the keys of a scan under vmap for used ones
-        state = model.init(jax.random.key(1), data.x)
-        fit = jax.jit(jax.vmap(lambda key: model.fit(key, state, data)))
-        factors = fit(jax.random.split(jax.random.key(2), 64)).params["params"]["factor"]
-    assert_mean(factors, 1)
+        assert_mean(factors(jax.random.key(1), jax.random.split(jax.random.key(2), 64), data), 1)
 
 
 def test_linear_betas_add_up_to_those_of_a_thousand():
@@ -158,7 +162,9 @@ def test_the_denoising_loss_of_a_point_is_what_the_exact_denoiser_leaves():
     """(c √k x + (c √(1 − k) − 1) ε)² on average over levels, c the exact slope: 4,000 draws, 4.5 standard errors."""
     draws, x = 4000, jnp.array([[0.0], [1.0], [-3.0], [8.0]])
     state = ddpm(Exact()).init(jax.random.key(0), x)
-    got = jax.jit(denoising_loss(jax.random.key(5), Exact(), draws=draws))(state, x)
+    got = jax.jit(lambda key, state, x: denoising_loss(key, Exact(), draws=draws)(state, x))(
+        jax.random.key(5), state, x
+    )
     slope = np.sqrt(1 - KEPT) / (KEPT * SD**2 + 1 - KEPT)
     of_point, of_noise = slope * np.sqrt(KEPT) * np.asarray(x), slope * np.sqrt(1 - KEPT) - 1  # [points, levels]
     expected = (of_point**2 + of_noise**2).mean(axis=1)
