@@ -5,6 +5,8 @@ import difflib
 import sys
 from pathlib import Path
 
+from experiments import helps
+
 HERE = Path(__file__).parent
 
 
@@ -38,4 +40,5 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    with helps.read_while_wanted():
+        main(sys.argv[1:])

@@ -137,7 +137,8 @@ def launch(main: Callable[..., None], *, arguments: str = "") -> None:
         except KeyboardInterrupt:
             sys.exit("stopped: the same command goes on, from the last checkpoint where there is one")
 
-    app.run(guarded, flags_parser=lambda argv: helps.parsed(argv, docstring, ours(), arguments))
+    with helps.read_while_wanted():
+        app.run(guarded, flags_parser=lambda argv: helps.parsed(argv, docstring, ours(), arguments))
 
 
 def ours() -> list[flags.Flag]:

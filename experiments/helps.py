@@ -2,7 +2,9 @@
 
 import contextlib
 import difflib
+import os
 import shutil
+import signal
 import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
@@ -82,6 +84,19 @@ def parsed(argv: Sequence[str], docstring: str, ours: Sequence[flags.Flag], argu
         sys.exit(f"error: unknown flag --{error.flagname}{asked} --help lists them")
     except flags.Error as error:
         sys.exit(f"error: {' '.join(str(error).split())}; --help says more")
+
+
+@contextlib.contextmanager
+def read_while_wanted() -> Iterator[None]:
+    """Whoever reads what is printed inside may stop, as `head` does: that ends the process without a word."""
+    try:
+        try:
+            yield
+        finally:
+            print(end="", flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python would fail once more on its way out
+        sys.exit(128 + signal.SIGPIPE)
 
 
 def nearest(word: str, words: Iterable[str]) -> str:

@@ -2,6 +2,7 @@
 
 import ast
 import importlib.util
+import os
 import runpy
 import subprocess
 import sys
@@ -95,6 +96,15 @@ def test_a_wrong_value_is_told_in_a_line(define):
     with pytest.raises(SystemExit) as ended:
         helps.parsed(["gmm", "--k=1"], "", common.ours())
     assert str(ended.value.code).startswith("error: flag --k=1:") and "\n" not in str(ended.value.code)
+
+
+@pytest.mark.parametrize("command", [["experiments"], ["experiments.gmm", "--help"]])
+def test_who_reads_what_is_printed_may_stop(command):
+    reader, writer = os.pipe()
+    os.close(reader)
+    process = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, stdout=writer, stderr=subprocess.PIPE)
+    os.close(writer)
+    assert (process.returncode, process.stderr) == (141, b"")
 
 
 @pytest.mark.parametrize("asked", ["--help", "-help", "--helpshort", "-h"])
