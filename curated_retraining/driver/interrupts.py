@@ -14,8 +14,9 @@ from curated_retraining.driver.processes import largest
 def held() -> Iterator[Callable[[], signal.Signals | None]]:
     """Holds back the first SIGINT or SIGTERM; what it yields says which has come, if one has, to any of the processes.
 
-    A second one acts at once, as it would have without this. Only the main thread of a process can hold signals: in
-    another nothing is held back.
+    A second one acts at once, as it would have without this, and the first does at the end, where no error has stopped
+    the run for it. Signals that the process ignores stay ignored. Only the main thread of a process can hold signals:
+    in another nothing is held back.
     """
     came: list[signal.Signals] = []
     before = {}
@@ -25,15 +26,21 @@ def held() -> Iterator[Callable[[], signal.Signals | None]]:
         came.append(signal.Signals(number))
         for each, handler in before.items():
             signal.signal(each, handler)
-        tqdm.write(f"{came[0].name}: the run stops when this generation is kept; once more stops it now")
+        with contextlib.suppress(OSError, ValueError):  # a reader such as `tee` may have been stopped as well
+            tqdm.write(f"{came[0].name}: the run stops when this generation is kept; once more stops it now")
 
     if threading.current_thread() is threading.main_thread():
-        before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+        handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {number: handler for number, handler in handlers.items() if handler not in (signal.SIG_IGN, None)}
+        for number in before:
+            signal.signal(number, note)
     try:
         yield lambda: _in_any(came)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+    if number := _in_any(came):  # it came too late to stop this run, not what the process would do next
+        signal.raise_signal(number)
 
 
 def _in_any(came: list[signal.Signals]) -> signal.Signals | None:
