@@ -164,7 +164,7 @@ def test_what_is_whole_but_of_another_run_counts_as_damaged(tmp_path):
         go(run, generations=2)
 
 
-def test_a_signal_in_the_last_generation_stops_nothing(tmp_path, monkeypatch):
+def test_a_signal_in_the_last_generation_leaves_a_whole_run(tmp_path, monkeypatch):
     monkeypatch.setattr(interrupts, "held", lambda: contextlib.nullcontext(lambda: signal.SIGTERM))
     assert go(tmp_path, generations=0)["reward_mean"].shape == (1, 2)
     with pytest.raises(RunError, match="stopped by SIGTERM after generation 1"):

@@ -2,7 +2,7 @@
 
 from curated_retraining.driver.checkpoints import newest
 from curated_retraining.driver.drive import drive
-from curated_retraining.driver.folders import claimed, write
+from curated_retraining.driver.folders import absolute, claimed, recorded, write
 from curated_retraining.driver.generations import Cells, History, advanced
 from curated_retraining.driver.processes import RunError, by_first, first
 from curated_retraining.driver.tables import table
@@ -11,12 +11,14 @@ __all__ = [
     "Cells",
     "History",
     "RunError",
+    "absolute",
     "advanced",
     "by_first",
     "claimed",
     "drive",
     "first",
     "newest",
+    "recorded",
     "table",
     "write",
 ]

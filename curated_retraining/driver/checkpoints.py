@@ -15,13 +15,15 @@ import orbax.checkpoint as ocp
 from jax.tree_util import Partial
 from tqdm import tqdm
 
-from curated_retraining.driver import histories
+from curated_retraining.driver import disks, histories
+from curated_retraining.driver.folders import absolute
 from curated_retraining.driver.generations import History, placed
 from curated_retraining.driver.histories import Place
 from curated_retraining.driver.processes import RunError, by_first, largest, together, whole
 from curated_retraining.types import State
 
 HISTORY = "history.bin"
+ASIDE = "damaged"
 
 
 class Kept(NamedTuple):
@@ -40,7 +42,7 @@ def newest(folder: str | os.PathLike, begin: Partial, sharding: Any = None) -> S
     Raises:
         RunError: where there is none.
     """
-    folder = Path(folder).absolute()
+    folder = absolute(folder)
     with opened(folder / "checkpoints") as manager:
         found = restored(manager, folder / HISTORY, jax.eval_shape(begin), sharding)
     if found is None:
@@ -50,18 +52,31 @@ def newest(folder: str | os.PathLike, begin: Partial, sharding: Any = None) -> S
 
 @contextlib.contextmanager
 def opened(folder: Path, keep: int | None = None) -> Iterator[ocp.CheckpointManager]:
-    """The checkpoints in `folder`, of which the newest `keep` stay."""
+    """The checkpoints in `folder`, of which the newest `keep` stay.
+
+    Raises:
+        RunError: where there cannot be any.
+    """
     logger = logging.getLogger("absl")  # Orbax tells of every save
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
-        options = ocp.CheckpointManagerOptions(
-            max_to_keep=keep, cleanup_tmp_directories=True, enable_async_checkpointing=False
-        )
-        with ocp.CheckpointManager(folder, options=options) as manager:
+        with together(functools.partial(_manager, folder, keep)) as manager:
             yield manager
     finally:
         logger.setLevel(level)
+
+
+def _manager(folder: Path, keep: int | None) -> ocp.CheckpointManager:
+    options = ocp.CheckpointManagerOptions(
+        max_to_keep=keep, cleanup_tmp_directories=True, enable_async_checkpointing=False
+    )
+    try:
+        manager = ocp.CheckpointManager(folder, options=options)
+        os.listdir(folder)  # Orbax takes what it may not list, or a file, for no checkpoints
+    except OSError as error:
+        raise disks.unreadable(folder, error) from error
+    return manager
 
 
 def save(manager: ocp.CheckpointManager, generation: int, state: State, history: Place) -> None:
@@ -82,10 +97,9 @@ def _save(manager: ocp.CheckpointManager, generation: int, items: ocp.args.Compo
     try:
         manager.save(generation, args=items)
     except Exception as error:  # Orbax and its storage raise many kinds for a disk that takes no more
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise RunError(
-            f"the checkpoint {manager.directory}/{generation} cannot be written ({reason}): "
-            "make room; the same command then goes on from the last one"
+            f"the checkpoint {manager.directory}/{generation} cannot be written ({disks.reason(error)}): "
+            f"{disks.remedy(error)}; the same command then goes on from the last one"
         ) from error
 
 
@@ -95,11 +109,11 @@ def restored(manager: ocp.CheckpointManager, history: Path, like: State, shardin
     Newer ones that are damaged, or whose history is, are put aside, and the user is told.
 
     Raises:
-        RunError: where all are damaged, which stay where they are.
+        RunError: where all are damaged, which stay where they are, or one that may be intact cannot be read.
     """
     here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     like = placed(like, here if sharding is None else sharding)
-    records = list(histories.read(history))
+    records = together(lambda: list(histories.read(history)))
     damaged: dict[int, str] = {}
     for generation in sorted(manager.all_steps(), reverse=True):
         found = _intact(manager, generation, like)
@@ -122,23 +136,31 @@ def restored(manager: ocp.CheckpointManager, history: Path, like: State, shardin
 
 def _intact(manager: ocp.CheckpointManager, generation: int, like: State) -> tuple[State, str] | None:
     """The state and the digest of the history up to it."""
-    items = ocp.args.Composite(state=ocp.args.StandardRestore(like), digest=ocp.args.JsonRestore())
-    found, told = None, {}
-    with contextlib.suppress(Exception):  # Orbax and its storage raise many kinds for a damaged folder
-        read = manager.restore(generation, args=items)
-        found, told = read["state"], {name: str(read["digest"][name]) for name in ("state", "history")}
-    if largest(found is None):  # in one process, perhaps
+    read = together(functools.partial(_read, manager, generation, like))
+    if largest(read is None) or read is None:  # in one process, perhaps
         return None
+    found, told = read
     return (found, told["history"]) if told["state"] == _digest(found) else None
 
 
+def _read(manager: ocp.CheckpointManager, generation: int, like: State) -> tuple[State, dict[str, str]] | None:
+    """The state and the digests beside it, if the checkpoint holds them."""
+    items = ocp.args.Composite(state=ocp.args.StandardRestore(like), digest=ocp.args.JsonRestore())
+    try:
+        read = manager.restore(generation, args=items)
+        return read["state"], {name: str(read["digest"][name]) for name in ("state", "history")}
+    except Exception as error:  # Orbax and its storage raise many kinds for a damaged folder
+        folder = Path(manager.directory) / str(generation)
+        if refusal := disks.refusal(error, folder):
+            raise disks.unreadable(folder, refusal) from error
+        return None
+
+
 def _put_aside(manager: ocp.CheckpointManager, damaged: dict[int, str], intact: int) -> None:
-    aside = Path(manager.directory).parent / "damaged"
+    folder = Path(manager.directory)
 
     def put(generation: int, what: str) -> None:
-        aside.mkdir(exist_ok=True)
-        place = aside / f"{generation}-{len(list(aside.iterdir()))}"
-        os.rename(Path(manager.directory) / str(generation), place)
+        place = disks.aside(folder / str(generation), folder.parent / ASIDE)
         tqdm.write(
             f"the checkpoint of generation {generation} {what}: it is now {place}, and generation {intact} is used"
         )

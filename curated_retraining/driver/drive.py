@@ -12,11 +12,11 @@ import numpy as np
 from jax.tree_util import Partial
 from tqdm import tqdm
 
-from curated_retraining.driver import checkpoints, histories, interrupts
-from curated_retraining.driver.folders import claimed, write
+from curated_retraining.driver import checkpoints, disks, histories, interrupts
+from curated_retraining.driver.folders import absolute, claimed, write
 from curated_retraining.driver.generations import Cells, History, advanced
 from curated_retraining.driver.histories import Place
-from curated_retraining.driver.processes import RunError, first, several, together
+from curated_retraining.driver.processes import RunError, by_first, first, several, together
 from curated_retraining.driver.tables import table
 
 BEHIND = 1.05  # how much longer the history may have become before `metrics.csv` is written anew
@@ -44,7 +44,8 @@ def drive(
 
     Args:
         folder: made where it is missing; continued where an earlier call of the same settings left it.
-        settings: all that the results depend on, as JSON values. A folder with others is refused.
+        settings: all that the results depend on, as JSON values. A folder with others, or other cells, is refused,
+            unless its run has kept no generation and left no other files.
         begin: () -> the state of generation 0 of all cells. `begin` and `advance` are one XLA program each; what they
             hold as `Partial`s are its arguments.
         advance: state -> next state, report with a leading axis of cells.
@@ -55,42 +56,55 @@ def drive(
         sharding: how the state lies on several devices: a `jax.sharding.Sharding` of all its arrays, or a tree of them;
             by default it lies on one device. A run may go on with another: its checkpoints are of whole arrays.
 
+    A run that has more generations keeps them, and those asked for are returned.
+
     Several processes (`jax.distributed`) that share their files call this alike, and each gets the history. The first
     writes it, all save what they hold of the state, and a `RunError` or a signal in one stops all.
 
     Raises:
         ValueError: where there are several processes and no `sharding`.
         RunError: where the folder is not writable, in use, another run's or taken away, no checkpoint in it is intact,
-            a metric or a part of the state is not finite, or a signal stops the run. What was there stays as it was.
+            a metric or a part of the state is not finite or unlike what it was, or a signal stops the run. What was
+            there stays as it was, and the generations before an error of the numbers are kept.
     """
     if sharding is None and several():
         raise ValueError("several processes share a state: give `sharding`, over a mesh of all their devices")
-    folder = Path(folder).absolute()
+    folder = absolute(folder)
     with (
-        claimed(folder, settings) as require_ours,
+        claimed(folder, settings, cells=cells, begun=partial(_begun, folder)) as require_ours,
         interrupts.held() as stopped,
         checkpoints.opened(folder / "checkpoints", keep) as manager,
     ):
         path = folder / checkpoints.HISTORY
         kept = checkpoints.restored(manager, path, jax.eval_shape(begin), sharding)
-        last, rows, place = kept or (None, [], histories.START)
+        if kept is None:
+            by_first(partial(_put_aside, path, every))
+        state, rows, place = kept or (None, [], histories.START)
         if len(rows) > generations:
             tqdm.write(f"{folder} is complete: {generations} {unit}s")
-            history = _joined(rows)
-            write(folder / "metrics.csv", table(history, cells))
-            return history
+            write(folder / "metrics.csv", table(_joined(rows), cells))
+            return _joined(rows[: generations + 1])
         options = {"cells": cells, "generations": generations, "unit": unit, "sharding": sharding}
-        saved, shown = len(rows), 0
+        saved = tried = len(rows)
+        shown = 0
+
+        def save() -> None:
+            nonlocal place, saved, tried
+            tried = len(rows)
+            require_ours()
+            place = together(partial(_appended, path, place, rows[saved:]))
+            checkpoints.save(manager, len(rows) - 1, state, place)
+            saved = tried
+
         try:
-            for generation, state, row in advanced(begin, advance, state=last, done=saved, **options):
+            for generation, after, row in advanced(begin, advance, state=state, done=saved, **options):
+                _require_alike(folder, [*rows[:1], row])
                 rows.append(row)
+                state = after
                 signal = stopped()
                 final = generation == generations or signal
                 if (generation + 1) % every == 0 or final:
-                    require_ours()
-                    place = together(partial(_appended, path, place, rows[saved:]))
-                    checkpoints.save(manager, generation, state, place)
-                    saved = len(rows)
+                    save()
                     if final or saved >= BEHIND * shown:
                         write(folder / "metrics.csv", table(_joined(rows), cells))
                         shown = saved
@@ -99,8 +113,10 @@ def drive(
                         f"stopped by {signal.name} after {unit} {generation}: the same command goes on from there"
                     )
         except RunError:
-            if saved > shown:
-                with contextlib.suppress(RunError):  # the first error is the one to tell
+            with contextlib.suppress(RunError):  # the first error is the one to tell
+                if tried < len(rows):  # the generation that is refused was the last
+                    save()
+                if saved > shown:
                     require_ours()
                     write(folder / "metrics.csv", table(_joined(rows[:saved]), cells))
             raise
@@ -110,6 +126,32 @@ def drive(
 def _appended(path: Path, place: Place, rows: Sequence[History]) -> Place:
     """Where the history ends; other processes than the first write nothing and need not know."""
     return histories.append(path, place, rows) if first() else place
+
+
+def _begun(folder: Path) -> bool:
+    """Whether something in the folder hangs on its settings."""
+    names, steps = (disks.listed(each) for each in (folder, folder / "checkpoints"))
+    others = {name for name in names if not name.startswith(".")} - {"config.json", "checkpoints", checkpoints.HISTORY}
+    return bool(others or any(map(str.isdigit, steps)) or any(histories.read(folder / checkpoints.HISTORY)))
+
+
+def _put_aside(path: Path, every: int) -> None:
+    """Keeps the history of checkpoints that are gone; one that was never saved is at most `every` generations."""
+    records = len(list(histories.read(path)))
+    if records > every or (records and path.with_name("metrics.csv").exists()):
+        place = disks.aside(path, path.with_name(checkpoints.ASIDE))
+        tqdm.write(f"{path.parent} holds no checkpoint: the run begins again, and its history so far is now {place}")
+
+
+def _require_alike(folder: Path, rows: Sequence[History]) -> None:
+    """The last of the rows has the metrics of the first, and each its kind and shape."""
+    was, now = ({name: f"{v.dtype} {list(v.shape[1:])}" for name, v in row.items()} for row in (rows[0], rows[-1]))
+    for name in sorted(was.keys() | now.keys()):
+        if was.get(name) != now.get(name):
+            raise RunError(
+                f"{folder} holds a run whose metric {name} is {was.get(name, 'missing')}, not "
+                f"{now.get(name, 'missing')}: choose another folder or give that back"
+            )
 
 
 def _joined(rows: list[History]) -> History:

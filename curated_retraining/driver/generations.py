@@ -1,5 +1,6 @@
 """Generations on the host: each is one call of a compiled program, whose numbers are looked at before they are kept."""
 
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -44,7 +45,7 @@ def advanced(
             state = _run_once(begin, sharding)
             _require_finite_state(state, "before generation 0", cells)
         program = compiling.result()
-    options = {"initial": done, "total": generations + 1, "unit": unit, "disable": not first()}
+    options = {"initial": done, "total": generations + 1, "unit": unit, "disable": not first() or sys.stderr is None}
     for generation in tqdm(range(done, generations + 1), **options):
         state, report = program(advance, state)
         # copies: a view holds the device's buffer
@@ -64,6 +65,11 @@ def placed(like: State, sharding: Any) -> State:
         like,
         jax.tree.broadcast(sharding, like),
     )
+
+
+def spelled(cell: Mapping[str, Any]) -> str:
+    """A cell in words, such as `lam=inf, seed=0`."""
+    return ", ".join(f"{column}={value}" for column, value in cell.items())
 
 
 def compiled(function: Partial, *args: Any, out: Any = None) -> Callable:
@@ -91,7 +97,7 @@ def _require_finite(name: str, values: np.ndarray, when: str, cells: Cells) -> N
     """Looks at `values` `[cells, ...]` and names the first cell of which one is not finite."""
     finite = np.isfinite(values).reshape(len(cells), -1).all(axis=1)
     if not finite.all():
-        cell = ", ".join(f"{column}={value}" for column, value in cells[int(np.argmin(finite))].items())
+        cell = spelled(cells[int(np.argmin(finite))])
         raise RunError(f"{name} is not finite {when}{cell and f' ({cell})'}: the run stops before it is kept")
 
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from curated_retraining.driver import disks
 from curated_retraining.driver.generations import History
 from curated_retraining.driver.processes import RunError
 
@@ -45,21 +46,28 @@ def append(path: Path, after: Place, rows: Sequence[History]) -> Place:
             os.fsync(file.fileno())
     except OSError as error:
         raise RunError(
-            f"{path} cannot be written ({error.strerror}): make room; the same command then goes on from the last "
-            "checkpoint"
+            f"{path} cannot be written ({disks.reason(error)}): {disks.remedy(error)}; the same command then goes on "
+            "from the last checkpoint"
         ) from error
     return after
 
 
 def read(path: Path) -> Iterator[tuple[History, Place]]:
-    """The records from the first to the last that is whole."""
+    """The records from the first to the last that is whole.
+
+    Raises:
+        RunError: where the file is there and cannot be read.
+    """
     place = START
-    if not path.exists():
+    try:
+        with open(path, "rb") as file:
+            while (found := _decoded(file, place)) is not None:
+                yield found
+                place = found[1]
+    except FileNotFoundError:
         return
-    with open(path, "rb") as file:
-        while (found := _decoded(file, place)) is not None:
-            yield found
-            place = found[1]
+    except OSError as error:
+        raise disks.unreadable(path, error) from error
 
 
 def _encoded(row: History, after: Place) -> tuple[bytes, Place]:
@@ -84,8 +92,8 @@ def _decoded(file, after: Place) -> tuple[History, Place] | None:
         for name, (dtype, shape) in kinds.items():
             row[name] = np.frombuffer(content[at : at + sizes[name]], dtype).reshape(shape)
             at += sizes[name]
-    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, MemoryError):  # of bytes that were changed
-        return None
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, MemoryError, RecursionError):
+        return None  # of bytes that were changed
     return row, Place(after.end + len(line) + len(content), told["sha256"])
 
 
