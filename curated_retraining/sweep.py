@@ -1,6 +1,6 @@
 """Sweeps: loops at every combination of hyper-parameters and seeds, from one call to arrays with named axes."""
 
-import json
+import contextlib
 import math
 import os
 import time
@@ -20,6 +20,7 @@ from curated_retraining.grids import Cell, Loop
 from curated_retraining.types import Array, Static, lift
 
 AT_A_TIME = (1, 8, 64)  # cells that a measurement plays side by side
+UNFIT = str.maketrans("/*?", "___", "[]")  # in the names of folders of checkpoints
 
 
 class Sweep(NamedTuple):
@@ -65,36 +66,41 @@ def sweep(
             numbers are those of one device to the bit. Over several processes `batch` must be given.
 
     Raises:
-        ValueError: where an axis has no values or has a reserved name, a static one is not among them, batch < 1 or
-            None in several processes, or the cells of a program do not split over the devices.
-        RunError: see `driver.drive`.
+        ValueError: where an axis has no values or has a reserved name, a static one is not among them, two of its
+            values would share a folder, batch < 1 or None in several processes, or the cells of a program do not split
+            over the devices.
+        RunError: see `driver.drive`; or the folder holds a sweep with other static axes.
     """
     axes = {name: list(values) for name, values in axes.items()} | {"seed": [int(seed) for seed in seeds]}
     _check(axes, static, batch)
-    kept = None if folder is None else Path(folder)
+    kept = None if folder is None else driver.absolute(folder)
     data = {name: values for name, values in axes.items() if name not in static and name != "seed"}
     cells = grids.grid(data, axes["seed"])
     fixed = grids.grid({name: axes[name] for name in static}, [0])
+    rows = [[{name: {**one, **other}[name] for name in axes} for other in cells] for one in fixed]
+    owns = [",".join(f"{name}={cell[name]}" for name in static).translate(UNFIT) for cell in fixed]
+    if kept is not None and len(set(owns)) < len(owns):
+        raise ValueError(f"static values would share a folder, of {owns}: give some that are written differently")
     builders = [_fixed(make, {name: cell[name] for name in static}) for cell in fixed]
     batch = batch or (kept and _recorded(kept)) or fastest(builders[0], cells)
     sharding = None if mesh is None else grids.over(mesh)
 
     histories = []
-    for builder, cell in zip(builders, fixed, strict=True):
-        begin, advance = grids.programs(builder, cells, batch, mesh)
-        if kept is None:
-            played = driver.advanced(begin, advance, cells=cells, generations=generations, sharding=sharding)
-            rows = [row for _, _, row in played]
-            histories.append({name: np.concatenate([row[name] for row in rows]) for name in rows[0]})
-        else:
-            own = kept / ",".join(f"{name}={cell[name]}" for name in static)
-            told = {"axes": data, "seeds": axes["seed"], "batch": batch} | dict(settings or {})
-            options = {"cells": cells, "generations": generations, "every": every, "keep": keep, "sharding": sharding}
-            histories.append(driver.drive(own, told, begin, advance, **options))
-    if kept is not None and static:
-        rows = [{name: {**one, **other}[name] for name in axes} for one in fixed for other in cells]
-        joined = {name: np.concatenate([history[name] for history in histories], axis=1) for name in histories[0]}
-        driver.write(kept / "metrics.csv", driver.table(joined, rows))
+    told = {"axes": data, "seeds": axes["seed"], "batch": batch} | dict(settings or {})
+    whole = driver.claimed(kept, told | {"static": list(static)}) if kept and static else contextlib.nullcontext()
+    with whole:
+        for builder, own, its in zip(builders, owns, rows, strict=True):
+            begin, advance = grids.programs(builder, cells, batch, mesh)
+            options = {"cells": its, "generations": generations, "sharding": sharding}
+            if kept is None:
+                played = [row for _, _, row in driver.advanced(begin, advance, **options)]
+                histories.append({name: np.concatenate([row[name] for row in played]) for name in played[0]})
+            else:
+                options |= {"every": every, "keep": keep}
+                histories.append(driver.drive(kept / own, told, begin, advance, **options))
+        if kept is not None and static:
+            joined = {name: np.concatenate([history[name] for history in histories], axis=1) for name in histories[0]}
+            driver.write(kept / "metrics.csv", driver.table(joined, [row for its in rows for row in its]))
     order = [*static, *data, "seed"]
     history = {name: _in_order([each[name] for each in histories], order, axes, name) for name in histories[0]}
     return Sweep(axes | {"generation": list(range(generations + 1))}, history, batch)
@@ -124,9 +130,13 @@ def _made(make, values: Static, **data: Array) -> Loop:
 
 def _recorded(folder: Path) -> int | None:
     """The batch that a sweep in `folder` began with."""
-    for path in sorted(folder.glob("**/config.json")):
-        return json.loads(path.read_text())["flags"]["batch"]
-    return None
+    config = driver.recorded(folder)
+    if config is None:
+        return None
+    batch = config["flags"].get("batch")
+    if not isinstance(batch, int) or batch < 1:
+        raise driver.RunError(f"{folder} holds a run that is no sweep: choose another folder")
+    return batch
 
 
 def fastest(make: Partial, cells: Sequence[Cell]) -> int:

@@ -116,3 +116,64 @@ def test_a_metric_whose_shape_hangs_on_a_static_value_is_named():
 
     with pytest.raises(ValueError, match="'reward' has another shape"):
         cr.sweep(by_k, {"k": [2, 4]}, [0], batch=1, **OPTIONS)
+
+
+def plain(lam, **static):
+    """The least loop there is: a number that grows."""
+    del static
+
+    def step(key, state):
+        del key
+        return state._replace(model=state.model + 1), {"reward": state.model}
+
+    return cr.Loop(lambda key: cr.LoopState(jnp.zeros((), int), lam + 0.0, (), ()), step)
+
+
+def plainly(folder, axes, generations=1, static=(), **options):
+    return cr.sweep(plain, axes, [0], generations=generations, static=static, batch=1, folder=folder, **options)
+
+
+def test_static_values_of_any_spelling_resume_in_folders_of_their_own(tmp_path):
+    axes = {"lam": [1.0], "widths": [[32], [32, 64]], "data": ["a/b", "../../c"]}
+    for generations in (1, 2):
+        swept = plainly(tmp_path / "in", axes, generations, ["widths", "data"])
+        assert swept.history["reward"].shape == (1, 2, 2, 1, generations + 1)
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+    assert (tmp_path / "in/widths=32, 64,data=a_b/metrics.csv").exists()
+
+
+def test_static_values_that_are_written_alike_are_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"would share a folder, of \['width=32', 'width=32'\]"):
+        plainly(tmp_path / "run", {"lam": [1.0], "width": [32, [32]]}, static=["width"])
+    plainly(tmp_path / "run", {"lam": [1.0], "width": [32]}, static=["width"])
+    with pytest.raises(cr.driver.RunError, match=r'cells\[0\]="lam=1.0, width=32, seed=0", not "lam=1.0, width=\[32\]'):
+        plainly(tmp_path / "run", {"lam": [1.0], "width": [[32]]}, static=["width"])
+
+
+def test_a_folder_keeps_the_table_of_the_sweep_it_belongs_to(tmp_path):
+    plain_axes, static_axes = {"lam": [1.0]}, {"lam": [1.0], "k": [2, 4]}
+    plainly(tmp_path / "one", plain_axes)
+    table = (tmp_path / "one/metrics.csv").read_text()
+    with pytest.raises(cr.driver.RunError, match=r'holds a run with static=null, not \["k"\]'):
+        plainly(tmp_path / "one", static_axes, static=["k"])
+    assert (tmp_path / "one/metrics.csv").read_text() == table
+    plainly(tmp_path / "other", static_axes, static=["k"])
+    with pytest.raises(cr.driver.RunError, match=r'holds a run with static=\["k"\], not null'):
+        plainly(tmp_path / "other", plain_axes)
+    more = plainly(tmp_path / "other", {"lam": [1.0], "k": [2, 4, 8]}, static=["k"])
+    assert more.history["reward"].shape == (1, 3, 1, 2)
+
+
+def test_fewer_generations_than_before_agree_with_their_axis(tmp_path):
+    plainly(tmp_path, {"lam": [1.0]}, 3)
+    swept = plainly(tmp_path, {"lam": [1.0]}, 1)
+    assert swept.history["reward"].shape == (1, 1, len(swept.axes["generation"])) == (1, 1, 2)
+
+
+@pytest.mark.parametrize("text", ["", '{"flags": {"lam": 1}}'])
+def test_the_folder_of_something_else_is_refused_and_folders_below_are_nothing_to_it(tmp_path, text):
+    (tmp_path / "gmm").mkdir()
+    (tmp_path / "gmm/config.json").write_text(text)
+    with pytest.raises(cr.driver.RunError, match="choose another folder"):
+        cr.sweep(plain, {"lam": [1.0]}, [0], generations=0, folder=tmp_path / "gmm")
+    cr.sweep(plain, {"lam": [1.0]}, [0], generations=0, folder=tmp_path)
