@@ -88,7 +88,7 @@ def _number(error: BaseException) -> int | None:
     for each in _chain(error):
         if number := getattr(each, "errno", None):
             return number
-        if told := re.search(r"OS error (\d+)", str(each)):
+        if told := re.search(r"(?:OS error |os_error_code=')(\d+)", str(each)):
             return int(told[1])
     return None
 

@@ -17,7 +17,7 @@ import pytest
 from jax.tree_util import Partial
 from test_disk import not_root
 
-from curated_retraining.driver import RunError, checkpoints, drive, histories
+from curated_retraining.driver import RunError, checkpoints, drive, histories, write
 from curated_retraining.driver.disks import aside, remedy
 
 CELLS = [{"seed": 0}, {"seed": 1}]
@@ -153,6 +153,15 @@ def test_room_is_asked_for_where_there_is_none():
     assert remedy(OSError(errno.EROFS, "")) == remedy(ValueError("no number")) == "see that it can be"
 
 
+def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
+    """Else it may be empty after a power cut."""
+    done = []
+    monkeypatch.setattr(os, "fsync", lambda number: done.append(os.fstat(number).st_size))
+    monkeypatch.setattr(os, "replace", lambda old, new: done.append(new.name))
+    write(tmp_path / "metrics.csv", "text")
+    assert done == [4, "metrics.csv"]
+
+
 # Checkpoints and history
 
 
@@ -162,7 +171,7 @@ def test_room_is_asked_for_where_there_is_none():
         jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 123 bytes."),
         MemoryError(),
         OSError(errno.EMFILE, os.strerror(errno.EMFILE)),
-        ValueError("Error reading: [OS error 5: EIO Input/output error]"),
+        ValueError("Error reading: Input/output error [os_error_code='5']"),
     ],
 )
 def test_a_checkpoint_that_cannot_be_read_now_is_left_where_it_is(tmp_path, monkeypatch, error):
