@@ -5,8 +5,10 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
+from jax.typing import ArrayLike
 
 Array = jax.Array
 PRNGKey = jax.Array
@@ -91,6 +93,12 @@ def lift(function: Callable) -> jax.tree_util.Partial:
 def lift_all(family: Family) -> Family:
     """A family of functions with each of them lifted."""
     return family._make(function and lift(function) for function in family)
+
+
+def floating(x: ArrayLike) -> Array:
+    """`x` in float32 at least: integers, Booleans and shorter floats would round, wrap or saturate on the way."""
+    x = jnp.asarray(x)
+    return x.astype(jnp.result_type(x, jnp.float32 if jnp.issubdtype(x.dtype, jnp.floating) else float))
 
 
 def require(name: str, value: Any, holds: Callable[[np.ndarray], Any], remedy: str) -> None:
