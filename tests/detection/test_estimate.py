@@ -153,6 +153,12 @@ def test_a_change_that_no_choice_makes_is_a_misfit():
     assert found.misfit[0] < 1e-6
 
 
+def test_short_floats_are_looked_at_as_float32():
+    """Traced only: there are no eigenvalues in bfloat16."""
+    rewards = jax.ShapeDtypeStruct((5,), jnp.bfloat16)
+    assert jax.eval_shape(detect, rewards, rewards).p_value.dtype == jnp.float32
+
+
 SOME = np.array([0.0, 1.0, 2.0])
 
 
@@ -169,6 +175,7 @@ SOME = np.array([0.0, 1.0, 2.0])
         (lambda: detect(SOME, SOME, k=0.5), "k=0.5 is not a group size"),
         (lambda: detect(SOME, SOME, k=1.0, temperature=None), "k=1.0 leaves no choice"),
         (lambda: detect(SOME, SOME, temperature=-1.0), "temperature=-1.0 is not a temperature"),
+        (lambda: detect(np.float32(1e30) * SOME, SOME), r"rewards span 2e\+30 temperatures"),
         (lambda: detect(SOME, SOME, level=1.0), "level=1.0"),
         (lambda: detect(SOME, SOME, fitted_to=0), "fitted_to=0"),
     ],
