@@ -9,7 +9,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from curated_retraining.types import Array, PRNGKey, require
+from curated_retraining.types import Array, PRNGKey, floating, require
 
 
 def flip(label: Array, chosen: Array) -> Array:
@@ -40,7 +40,7 @@ def worst_flips(outcome: Callable[[Array], Array], label: Array, budget: Array |
         slope = jax.grad(lambda chosen: outcome(flip(label, chosen)))(chosen)
         return chosen + 2 / (index + 2) * (_largest(-slope, budget) * _positive(-slope) - chosen), None
 
-    chosen = jnp.zeros(jnp.shape(label), jnp.promote_types(jnp.result_type(label), jnp.float32))
+    chosen = jnp.zeros_like(floating(label))
     chosen, _ = jax.lax.scan(step, chosen, jnp.arange(steps, dtype=chosen.dtype))
     return _largest(chosen, budget) * _positive(chosen)
 

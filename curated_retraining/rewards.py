@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax.tree_util import Partial
 
-from curated_retraining.types import Array, Reward, Static, lift, require
+from curated_retraining.types import Array, Reward, Static, floating, lift, require
 
 
 def distance(target: Array, r_min: float = 1.0, gamma: float = 10.0) -> Reward:
@@ -83,13 +83,11 @@ def negate(reward: Reward) -> Reward:
 
 
 def _distance(target, r_min, gamma, x):
-    dtype = jnp.promote_types(jnp.result_type(x, target), jnp.float32)  # differences of integers may wrap
-
     def away(point):
-        squared = jnp.sum((point.astype(dtype) - target.astype(dtype)) ** 2)
+        squared = jnp.sum((point - floating(target)) ** 2)
         return jnp.where(squared > 0, jnp.sqrt(jnp.where(squared > 0, squared, 1.0)), 0.0)  # √0 has no derivative
 
-    return -gamma * jnp.maximum(0.0, jax.vmap(away)(x) - r_min)
+    return -gamma * jnp.maximum(0.0, jax.vmap(away)(floating(x)) - r_min)
 
 
 def _class_probability(classifier, label, gamma, x):

@@ -9,7 +9,7 @@ import numpy as np
 from jax.core import Tracer
 
 from curated_retraining import theory
-from curated_retraining.types import Array, require
+from curated_retraining.types import Array, floating, require
 
 CHUNK = 8  # loops that are followed at a time: memory grows with it
 WIDEST = 2.0**16  # range of rewards / τ: where float32 knows them to 1/256 and tables are 1.6 MB a sample
@@ -124,9 +124,7 @@ def row(name: str, values: Array) -> Array:
     if np.ndim(values) != 1 or np.shape(values)[0] == 0:
         raise ValueError(f"{name} of shape {np.shape(values)} is not a row of rewards: give one number a sample")
     require(name, values, np.isfinite, "has a value that is not finite: leave such samples out")
-    values = jnp.asarray(values)
-    is_floating = jnp.issubdtype(values.dtype, jnp.floating)
-    return values.astype(jnp.promote_types(values.dtype, jnp.float32) if is_floating else float)
+    return floating(values)
 
 
 def _labels(name: str, label: Array | None, shape: tuple[int, ...]) -> Array:

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax.tree_util import Partial
 
-from curated_retraining.types import Array, Generation, Metrics, Model, Static, lift, lift_all, require
+from curated_retraining.types import Array, Generation, Metrics, Model, Static, floating, lift, lift_all, require
 
 
 def join(*metrics: Metrics) -> Metrics:
@@ -186,7 +186,7 @@ def _smallest(values: Array, k: int) -> Array:
 
 def _flat(x):
     """Vectors of floats: differences of integers may wrap."""
-    return x.reshape(x.shape[0], -1).astype(jnp.promote_types(x.dtype, jnp.float32))
+    return floating(x).reshape(x.shape[0], -1)
 
 
 def _squared_distances(point, points):
