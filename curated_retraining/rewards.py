@@ -84,10 +84,10 @@ def negate(reward: Reward) -> Reward:
 
 def _distance(target, r_min, gamma, x):
     def away(point):
-        squared = jnp.sum((point - floating(target)) ** 2)
+        squared = jnp.sum((point - floating(target)) ** 2)  # of integers they may wrap
         return jnp.where(squared > 0, jnp.sqrt(jnp.where(squared > 0, squared, 1.0)), 0.0)  # √0 has no derivative
 
-    return -gamma * jnp.maximum(0.0, jax.vmap(away)(floating(x)) - r_min)
+    return -gamma * jnp.maximum(0.0, jax.vmap(away)(x) - r_min)
 
 
 def _class_probability(classifier, label, gamma, x):
