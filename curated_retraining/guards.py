@@ -52,9 +52,13 @@ def metrics(metrics: Metrics) -> Metrics:
 
 def pool_size(size: int) -> Static:
     """`size` as a part of the program."""
-    remedy = "is no whole number of samples: take 1 or more"
-    require("pool_size", size, lambda n: n.dtype.kind in "iu" and n >= 1, remedy)
+    whole("pool_size", size, 1)
     return Static(size)
+
+
+def whole(name: str, value: Any, least: int) -> None:
+    """Raises `ValueError` where `value` is not a whole number of at least `least`."""
+    require(name, value, lambda n: n.dtype.kind in "iu" and n >= least, f"is not a whole number of at least {least}")
 
 
 def real(data: Any) -> Dataset:

@@ -23,7 +23,6 @@ from curated_retraining.types import (
     State,
     Step,
     lift,
-    require,
 )
 
 
@@ -97,7 +96,7 @@ def run(key: PRNGKey, state: LoopState, step: Step, num: int) -> tuple[LoopState
     Raises:
         ValueError: where `num` is not a whole number of at least 0.
     """
-    require("num", num, lambda n: n.dtype.kind in "iu" and n >= 0, "is no whole number of generations: take 0 or more")
+    guards.whole("num", num, 0)
     return jax.lax.scan(lambda state, _: step(key, state), state, length=num)
 
 

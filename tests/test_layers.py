@@ -29,7 +29,7 @@ OURS = {
     "loop": {"types", "guards"},
     "mixing": {"types", "data"},
     "sweep": {"types", "grids", "driver"},
-    "driver": {"types", "driver"},
+    "driver": {"types", "guards", "driver"},
     "export": {"types", "sweep"},
     "interacting": {"types", "data", "guards", "loop"},
     "attacks": {"types"},

@@ -243,7 +243,7 @@ def test_a_state_of_the_same_numbers_in_another_structure_is_told():
 
 @pytest.mark.parametrize("size", [0, 8.0])
 def test_a_pool_size_is_a_whole_number(size):
-    with pytest.raises(ValueError, match=f"pool_size={size} is no whole number of samples"):
+    with pytest.raises(ValueError, match=f"pool_size={size} is not a whole number of at least 1"):
         step(pool_size=size)
 
 
@@ -256,5 +256,5 @@ def test_real_data_are_weighted_points():
 
 @pytest.mark.parametrize("num", [-1, 2.0])
 def test_a_number_of_generations_is_whole(num):
-    with pytest.raises(ValueError, match=f"num={num} is no whole number of generations"):
+    with pytest.raises(ValueError, match=f"num={num} is not a whole number of at least 0"):
         cr.run(jax.random.key(1), state(), step(), num)
