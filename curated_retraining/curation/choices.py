@@ -115,7 +115,8 @@ def single(reward: Array) -> Array:
     """`reward` if it is one float a point; several annotators are an error, and integers, whose differences wrap."""
     if reward.ndim != 1:
         raise ValueError(
-            f"this choice takes one reward a point, not the shape {reward.shape}: combine the annotators first"
+            f"this choice takes one reward a point, not the shape {reward.shape}: end the reward in [:, 0], or combine "
+            "its annotators first"
         )
     if not jnp.issubdtype(reward.dtype, jnp.floating):
         raise ValueError(f"this choice takes real rewards, not {reward.dtype}: let the reward end in .astype(float)")

@@ -25,10 +25,12 @@ def claimed(folder: Path, settings: Mapping[str, Any]) -> Iterator[Callable[[], 
     files, the first holds it for all.
 
     Raises:
+        ValueError: where a setting is no JSON.
         RunError: where the folder is not writable, in use or another run's.
     """
+    given = {name: _as_json(name, value) for name, value in settings.items()}
     with contextlib.ExitStack() as stack:
-        require_ours = together(lambda: stack.enter_context(_held(folder, settings)) if first() else _nothing)
+        require_ours = together(lambda: stack.enter_context(_held(folder, given)) if first() else _nothing)
         yield lambda: by_first(require_ours)
 
 
@@ -42,20 +44,29 @@ def write(path: Path, text: str) -> None:
 
 
 @contextlib.contextmanager
-def _held(folder: Path, settings: Mapping[str, Any]) -> Iterator[Callable[[], None]]:
+def _held(folder: Path, given: dict[str, Any]) -> Iterator[Callable[[], None]]:
     with _lock_file(folder) as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise RunError(f"{folder} is in use by another process: wait for it or choose another folder") from error
         path = folder / "config.json"
-        given = json.loads(json.dumps(dict(settings)))
         if path.exists():
             _require_same(path, given)
         else:
             config = {"flags": given, "versions": _versions(), "device": jax.devices()[0].device_kind}
             _write(path, json.dumps(config, indent=2) + "\n")
         yield functools.partial(_require_ours, folder, lock)
+
+
+def _as_json(name: str, value: Any) -> Any:
+    """`value` as it is read again."""
+    try:
+        return json.loads(json.dumps(value))
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"settings: {name}={value!r} is no JSON ({error}): give numbers of Python, as .item() or .tolist() does"
+        ) from error
 
 
 def _nothing() -> None:
