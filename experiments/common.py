@@ -99,10 +99,14 @@ def is_point(texts: list[str] | None) -> bool:
     return texts is None or (len(values) == 2 and all(map(math.isfinite, values)))
 
 
-def settings() -> dict:
-    """The flags that the results depend on: all of ours but where, how often and how much to save."""
+def settings(*names: str) -> dict:
+    """The flags that the results depend on: `names`, or all of ours but where, how often and how much to save.
+
+    The kind of random numbers is one of them everywhere.
+    """
     elsewhere = ("out", "every", "keep", "compilation_cache", *devices.FLAGS)
-    return {flag.name: flag.value for flag in ours() if flag.name not in elsewhere}
+    names = names or tuple(flag.name for flag in ours() if flag.name not in elsewhere)
+    return {name: flags.FLAGS[name].value for name in names} | {"prng": jax.config.jax_default_prng_impl}
 
 
 def launch(main: Callable[..., None], *, arguments: str = "") -> None:

@@ -88,7 +88,7 @@ def main() -> None:
         "target": [float(text) for text in FLAGS.target],
         "trained": [int(n) for n in FLAGS.trained],
     }
-    settings = {name: FLAGS[name].value for name in FLAGS_OF_RESULTS} | given
+    settings = common.settings(*FLAGS_OF_RESULTS) | given
     _refuse_what_cannot_be_trained(pairs)
     plane, levels = real_data()
     grids = {pair: axes.exact_grid(pair, FLAGS.grid, fixed) for pair in pairs}

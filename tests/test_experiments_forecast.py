@@ -107,6 +107,8 @@ def test_the_same_command_gives_the_same_bytes_and_another_is_refused(run, finis
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     assert run(*given) is None
     assert "holds a run with level=0.9, not 0.5" in run(*given, "--level=0.5")
+    with jax.default_prng_impl("rbg"):
+        assert 'holds a run with prng="threefry2x32", not "rbg"' in run(*given)
     np.save(tmp_path / "r.npy", 2 * REWARD)
     assert "holds a run with" in run(*given, f"--rewards={tmp_path / 'r.npy'}")
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before

@@ -118,7 +118,7 @@ def judge_loops() -> None:
     if "temperature" in find and not FLAGS.temperature:
         raise app.UsageError("--temperature=0 is no temperature to be found: take a positive one, or another --find")
     out = Path(FLAGS.out)
-    settings = {name: FLAGS[name].value for name in SIMULATED} | {"temperature": FLAGS.temperature, "lam": lams}
+    settings = common.settings(*SIMULATED) | {"temperature": FLAGS.temperature, "lam": lams}
     judged = {"k": ks, "find": find, "level": FLAGS.level, "fitted_to": FLAGS.fitted_to}
     with claimed(out.absolute(), settings | judged):
         evidence = loops.play(

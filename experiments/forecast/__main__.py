@@ -59,7 +59,7 @@ def main() -> None:
     samples = load()
     classes = check(samples)
     out, lams = Path(FLAGS.out), FLAGS.lam
-    settings = {name: FLAGS[name].value for name in OF_RESULTS}
+    settings = common.settings(*OF_RESULTS)
     digests = {f"{n}_sha256": hashlib.sha256(v).hexdigest() for n, v in samples._asdict().items() if v is not None}
     alone = samples.real_reward is None
     with claimed(out.absolute(), settings | digests):

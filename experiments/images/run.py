@@ -23,7 +23,7 @@ from experiments.images.sharing import Sharing
 FLAGS = flags.FLAGS
 JUDGED = 1000  # samples that such a round is judged by, this many at a time:
 AT_A_TIME = 250  # no flag of a loop may change what loops share
-OF_GENERATION_ZERO = ("dataset", "data", "model", "preset", "coupling", "dtype", "first_steps")
+OF_GENERATION_ZERO = ("dataset", "data", "model", "preset", "coupling", "dtype", "first_steps", "prng")
 
 
 def define() -> None:
