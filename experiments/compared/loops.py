@@ -1,5 +1,6 @@
 """Flags and programs of loops that differ in data alone and share generation 0."""
 
+import math
 from collections.abc import Callable, Sequence
 
 import jax
@@ -21,20 +22,20 @@ def define(name: str, *, generations: int) -> None:
         common.number("gamma", 1.0, "γ, how much annotators dislike distance from the mode they like")
         common.number("bonus", 1.0, "what a sample of the mode they like is worth to them by itself")
     with common.group(helps.SIZES):
-        flags.DEFINE_integer("pool", 8192, "samples a generation, a multiple of K", 2)
-        flags.DEFINE_integer("real", 4000, "real points", 2)
+        common.count("pool", 8192, "samples a generation, a multiple of K", 2)
+        common.count("real", 4000, "real points", 2)
     common.repetitions()
 
 
 def numbers(name: str, default: list[str], what: str, holds: Callable[[float], bool], example: str) -> None:
-    """A flag that takes numbers for which `holds`, separated by commas."""
+    """A flag that takes different finite numbers for which `holds`, separated by commas."""
 
     def meant(texts: list[str]) -> bool:
-        values = common.floats(texts)
-        return bool(values) and all(map(holds, values))
+        values = common.distinct(texts)
+        return bool(values) and all(math.isfinite(value) and holds(value) for value in values)
 
     flags.DEFINE_list(name, default, what)
-    flags.register_validator(name, meant, f"takes {what}, such as --{name}={example}")
+    flags.register_validator(name, meant, f"takes {what}, all different, such as --{name}={example}")
 
 
 def start(model: Model, num: int, key: PRNGKey) -> LoopState:

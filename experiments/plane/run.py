@@ -32,17 +32,17 @@ def define(name: str, *, generations: int, several: list[str] | None = None) -> 
         else:
             flags.DEFINE_multi_enum("model", several, list(models.SIZES), "what is retrained; give it again for more")
     with common.group(helps.SIZES):
-        flags.DEFINE_integer("pool", None, "samples a generation, a multiple of K (by default as suits the model)", 2)
-        flags.DEFINE_integer("real", 5000, "real points", 2)
-        flags.DEFINE_integer("steps", None, "optimiser or EM steps of a refit (by default as suits the model)", 1)
-        flags.DEFINE_integer("first_steps", None, "the same for generation 0", 1)
+        common.count("pool", None, "samples a generation, a multiple of K (by default as suits the model)", 2)
+        common.count("real", 5000, "real points", 2)
+        common.count("steps", None, "optimiser or EM steps of a refit (by default as suits the model)", 1)
+        common.count("first_steps", None, "the same for generation 0", 1)
     with common.group(helps.PLAYED):
         common.number("gamma", None, "γ, the scale of the reward (by default 10; 1 for log_density)")
         common.number(
             "r_min", None, "the radius within which reward `distance` is at its best (by default as suits the data)"
         )
         flags.DEFINE_list("target", None, "x,y: the point that reward `distance` likes (by default as suits the data)")
-        flags.DEFINE_integer("label", 0, "the class that reward `classifier` likes", 0)
+        common.count("label", 0, "the class that reward `classifier` likes", 0)
     flags.register_validator("target", common.is_point, "takes two finite numbers, such as --target=2,0")
 
 

@@ -40,10 +40,9 @@ def define() -> None:
             lambda k: k >= 2 and k % 1 == 0,
             "2,4",
         )
-        flags.DEFINE_float(
-            "crowd", 0.5, "share of the crowd that likes mode 0; the others like the mode opposite", 0, 1
-        )
+        common.number("crowd", 0.5, "share of the crowd that likes mode 0; the others like the mode opposite")
         flags.DEFINE_bool("denoising", True, "whether a diffusion model is curated too, by its denoising loss")
+    flags.register_validator("crowd", lambda crowd: crowd <= 1, "takes a number in [0, 1], such as --crowd=0.5")
 
 
 def main() -> None:
