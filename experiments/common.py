@@ -17,6 +17,7 @@ from experiments.helps import group
 
 GENERATORS = ("threefry2x32", "rbg", "unsafe_rbg")  # of random numbers, as JAX has them; the first is its default
 SEVERAL = 10_000  # the most of what is held one by one: repetitions, generations, resamples
+FLOAT32 = float(np.finfo(np.float32).max)
 K = "K, the size of the groups that an annotator chooses one sample from"
 
 
@@ -79,8 +80,11 @@ def count(name: str, default: int | None, what: str, least: int = 1, most: int =
 
 
 def number(name: str, default: float | None, what: str, *, infinite: bool = False) -> None:
-    """A flag that takes a number of at least 0, and a finite one unless `infinite`; NaN passes the bounds of absl."""
-    most, kind = (math.inf, "number >= 0 or inf") if infinite else (sys.float_info.max, "finite number >= 0")
+    """A flag that takes a number of at least 0: one that float32 holds, or any if `infinite`.
+
+    The bounds of absl would let NaN pass.
+    """
+    most, kind = (math.inf, "number >= 0 or inf") if infinite else (FLOAT32, "number >= 0 that float32 holds")
     flags.DEFINE_float(name, default, what)
     flags.register_validator(
         name, lambda value: value is None or 0 <= value <= most, f"takes a {kind}, such as --{name}=1"
@@ -124,7 +128,7 @@ def settings(*names: str) -> dict:
     """
     elsewhere = ("out", "every", "keep", "compilation_cache", *devices.FLAGS)
     names = names or tuple(flag.name for flag in ours() if flag.name not in elsewhere)
-    return {name: flags.FLAGS[name].value for name in names} | {"prng": jax.config.jax_default_prng_impl}
+    return {name: flags.FLAGS[name].value for name in names} | {"prng": jax.random.key_impl(jax.random.key(0))}
 
 
 def launch(main: Callable[..., None], *, arguments: str = "") -> None:

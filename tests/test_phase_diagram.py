@@ -133,6 +133,7 @@ def test_a_run_cut_off_goes_on_to_the_same_bits(finished, run):
         (["--model=gmm", "--k=2.5"], "--k=2.5"),
         (["--model=gmm", "--generations=9"], "--generations=9"),
         (["--memory=1"], "--memory=1"),
+        (["--gamma=1e38", "--temperature=1e-300"], "--memory=256"),
         (["--r_min=9"], "--r_min=9"),
         (["--model=fame"], "--model=fame"),
     ],

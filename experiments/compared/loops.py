@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
-from absl import flags
+import numpy as np
+from absl import app, flags
 from jax.tree_util import Partial
 
 import curated_retraining as cr
@@ -13,6 +14,7 @@ from curated_retraining import grids
 from curated_retraining.grids import Cell, Loop
 from curated_retraining.types import LoopState, Model, PRNGKey, Static
 from experiments import common, helps
+from experiments.plane.population import MAX_RANGE, Population
 
 
 def define(name: str, *, generations: int) -> None:
@@ -36,6 +38,21 @@ def numbers(name: str, default: list[str], what: str, holds: Callable[[float], b
 
     flags.DEFINE_list(name, default, what)
     flags.register_validator(name, meant, f"takes {what}, all different, such as --{name}={example}")
+
+
+def required_range(plane: Population) -> float:
+    """How many temperatures the rewards on `plane` range over.
+
+    Raises:
+        app.UsageError: where they are all alike, or range over more than exact courses take.
+    """
+    spread = float(np.ptp(plane.reward)) / (flags.FLAGS.temperature or 1.0)
+    if not 0 < spread <= MAX_RANGE:
+        given = ", ".join(f"--{name}={flags.FLAGS[name].value}" for name in ("gamma", "bonus", "temperature"))
+        raise app.UsageError(
+            f"{given} make rewards range over {spread:.0f} temperatures: take more than 0 and at most {MAX_RANGE}"
+        )
+    return spread
 
 
 def start(model: Model, num: int, key: PRNGKey) -> LoopState:

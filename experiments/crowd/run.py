@@ -8,7 +8,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from absl import app, flags
+from absl import flags
 from jax.sharding import Mesh
 from jax.tree_util import Partial
 
@@ -115,12 +115,10 @@ def courses(rewards: Reward, crowds: list[Crowd]) -> dict[str, dict[str, np.ndar
     """The exact courses by K, `[crowds, generations + 1, ...]` a metric."""
     plane = population.on_grid(RING, lambda x: rewards(x)[:, 0], 0.0)
     r = jax.jit(lambda rewards, x: rewards(x).T)(rewards, plane.x)  # [types, g]
-    spread = float((r.max(axis=1) - r.min(axis=1)).max()) / FLAGS.temperature
-    if spread > population.MAX_RANGE:
-        raise app.UsageError(
-            f"--gamma={FLAGS.gamma} with --temperature={FLAGS.temperature} makes rewards range over {spread:.0f} "
-            f"temperatures, the exact course takes {population.MAX_RANGE}: lower γ"
-        )
+    of_types = [plane._replace(reward=row) for row in r]
+    for one in of_types:
+        population.require_range(one, FLAGS.gamma, FLAGS.temperature)
+    spread = max(one.reward_range(FLAGS.temperature) for one in of_types)
     one_hot = jax.nn.one_hot(plane.label, MODES)
 
     def of(k, fractions):

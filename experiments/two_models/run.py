@@ -58,12 +58,15 @@ def main() -> None:
     out = Path(FLAGS.out)
     settings = common.settings() | {"steps": _steps()[0], "first_steps": _steps()[1]}
     loops.require_groups(FLAGS.pool)
+    taste = ring.Taste(FLAGS.k, FLAGS.temperature, FLAGS.gamma, FLAGS.r_min)
+    if "ring" in FLAGS.part:
+        ring.planes(taste)  # before anything is played
     with claimed(out.absolute(), settings):
         (out / "figures").mkdir(exist_ok=True)
         if "toy" in FLAGS.part:
             _toy(out, settings, range(FLAGS.seed, FLAGS.seed + FLAGS.toy_seeds))
         if "ring" in FLAGS.part:
-            _ring(out, settings, common.seeds())
+            _ring(out, settings, taste, common.seeds())
     print(f"results in {out}: PART/metrics.csv, PART/checkpoints/ and figures/ of {', '.join(FLAGS.part)}")
 
 
@@ -92,10 +95,9 @@ def _toy(out, settings, seeds):
     )
 
 
-def _ring(out, settings, seeds):
+def _ring(out, settings, taste, seeds):
     others, lam = [float(text) for text in FLAGS.other], FLAGS.lam
     learner = ring.Learner(FLAGS.model, FLAGS.real, FLAGS.pool, *_steps())
-    taste = ring.Taste(FLAGS.k, FLAGS.temperature, FLAGS.gamma, FLAGS.r_min)
     history = ring.play(
         out / "ring", settings, learner, taste, others, seeds,
         lam=lam, generations=FLAGS.generations, every=FLAGS.every, keep=FLAGS.keep,
