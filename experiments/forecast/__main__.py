@@ -4,7 +4,8 @@ python -m experiments.forecast --rewards=r.npy --labels=y.npy --k=4 --lam=0.5
 
 Nothing is trained. Samples of your model, what annotators would give each and which class it is of are enough to follow
 a learner without fault through generations of curation: mean reward, class shares, how long a class lasts and who wins,
-with bands by resampling the samples.
+with bands by resampling the samples. The first line of a .csv file names its columns, unless it holds a number: then it
+is data.
 """
 
 import hashlib
