@@ -124,11 +124,16 @@ def is_point(texts: list[str] | None) -> bool:
 def settings(*names: str) -> dict:
     """The flags that the results depend on: `names`, or all of ours but where, how often and how much to save.
 
-    The kind of random numbers is one of them everywhere.
+    The kind of random numbers is one of them everywhere, and which experiment it is: some have the same flags.
     """
     elsewhere = ("out", "every", "keep", "compilation_cache", *devices.FLAGS)
     names = names or tuple(flag.name for flag in ours() if flag.name not in elsewhere)
-    return {name: flags.FLAGS[name].value for name in names} | {"prng": jax.random.key_impl(jax.random.key(0))}
+    script = Path(sys.argv[0])
+    own = {
+        "experiment": script.parent.name if script.stem == "__main__" else script.stem,
+        "prng": jax.random.key_impl(jax.random.key(0)),
+    }
+    return {name: flags.FLAGS[name].value for name in names} | own
 
 
 def launch(main: Callable[..., None], *, arguments: str = "") -> None:

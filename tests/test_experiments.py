@@ -91,6 +91,9 @@ def test_the_same_command_finds_itself_complete_and_another_is_refused(finished)
     assert again.returncode == 0 and "complete" in again.stdout
     other = python("experiments.gmm", *SMALL, "--gamma=3", f"--out={out}")
     assert other.returncode == 1 and "gamma=10.0, not 3.0" in other.stderr and "Traceback" not in other.stderr
+    of_gmm = ["--target=2,0", "--r_min=1"]  # what moons has other defaults for
+    moons = python("experiments.moons", *SMALL, *of_gmm, f"--out={out}")
+    assert moons.returncode == 1 and 'experiment="gmm", not "moons"' in moons.stderr
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
 
 
