@@ -8,7 +8,7 @@ import numpy as np
 from jax.sharding import PartitionSpec
 from jax.typing import ArrayLike
 
-from curated_retraining.types import Array, Dataset, PRNGKey, State, require
+from curated_retraining.types import Array, Dataset, PRNGKey, State, floating, require
 
 BATCH = "batch"  # the axis of a mesh over which rows are split
 
@@ -34,7 +34,7 @@ def draw(key: PRNGKey, data: Dataset, num: int) -> Array:
 
 def cumulative(weight: Array) -> Array:
     """Running sums of weights `[n]` that never fall and stand still on rows of weight zero, whatever the rounding."""
-    return jax.lax.cummax(jnp.where(weight > 0, jnp.cumsum(weight), 0.0))
+    return jax.lax.cummax(jnp.where(weight > 0, jnp.cumsum(floating(weight)), 0.0))
 
 
 def draw_index(key: PRNGKey, sums: Array, num: int) -> Array:
