@@ -104,14 +104,29 @@ def moons(key: PRNGKey, n: int, noise: float = 0.1) -> Dataset:
 
 
 def nearest_moon(x: Array, nodes: int = 256) -> Array:
-    """Which arc each of `x` `[n, 2]` lies nearest to: 0 is the upper moon, 1 the lower."""
+    """Which arc each of `x` `[n, 2]` lies nearest to: 0 is the upper moon, 1 the lower, −1 neither, as in `nearest`."""
     arcs = moon_arcs(jnp.linspace(0, 1, nodes)).reshape(-1, 2)
-    return _nearest(x, arcs) // nodes
+    return nearest(x, arcs) // nodes
 
 
 def nearest_mode(x: Array, modes: int = 8, radius: float = 2.0) -> Array:
-    """Which centre of `ring` each of `x` `[n, 2]` lies nearest to, in 0..modes−1."""
-    return _nearest(x, ring_means(modes, radius))
+    """Which centre of `ring` each of `x` `[n, 2]` lies nearest to, in 0..modes−1; −1 as in `nearest`."""
+    return nearest(x, ring_means(modes, radius))
+
+
+def nearest(x: Array, rows: Array) -> Array:
+    """Which of `rows` `[r, *event]` is nearest each of `x` `[n, *event]`; −1 where NaN or overflow leaves none.
+
+    By differences of floats: a copy of a row is at distance exactly zero. Integers are exact below 2^24 in float32.
+    """
+    rows = floating(rows)
+
+    def one(point):
+        squared = _squared_distances(point, rows)
+        row = jnp.argmin(squared)  # NaN is the least
+        return jnp.where(jnp.isfinite(squared[row]), row, -1)
+
+    return jax.lax.map(one, floating(x), batch_size=4096)
 
 
 def moons_log_density(x: Array, noise: float = 0.1, nodes: int = 256) -> Array:
@@ -137,10 +152,6 @@ def checkerboard(key: PRNGKey, n: int, cells: int = 4) -> Dataset:
 
 def _squared_distances(point: Array, centres: Array) -> Array:
     return jax.vmap(lambda centre: jnp.sum((point - centre) ** 2))(centres)
-
-
-def _nearest(x: Array, centres: Array) -> Array:
-    return jax.lax.map(lambda point: jnp.argmin(_squared_distances(point, centres)), x, batch_size=4096)
 
 
 def _mixture(x: Array, means: Array, share: Array, sd: float) -> Array:
