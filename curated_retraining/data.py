@@ -28,8 +28,17 @@ def union(parts: Sequence[Dataset], shares: Sequence[ArrayLike]) -> Dataset:
 
 
 def draw(key: PRNGKey, data: Dataset, num: int) -> Array:
-    """`num` independent draws from the weighted points, `[num, *event]`."""
-    return data.x[draw_index(key, cumulative(data.weight), num)]
+    """`num` independent draws from the weighted points, `[num, *event]`; weights need not sum to one.
+
+    Where weights are traced and no weights, the draws are NaN; those of integers cannot be, and are any rows.
+
+    Raises:
+        ValueError: where a weight is negative, NaN or infinite, or all are zero.
+    """
+    weight = floating(data.weight)
+    require("weight", weight, _drawable, "cannot be drawn by: take finite numbers of at least 0, and one above")
+    x = data.x[draw_index(key, cumulative(weight), num)]
+    return jnp.where(_drawable(weight), x, jnp.nan) if jnp.issubdtype(x.dtype, jnp.floating) else x
 
 
 def cumulative(weight: Array) -> Array:
@@ -148,6 +157,11 @@ def checkerboard(key: PRNGKey, n: int, cells: int = 4) -> Dataset:
     row = 2 * jax.random.randint(row_key, (n,), 0, cells // 2) + column % 2
     corner = jnp.stack([column, row], axis=-1).astype(float)
     return uniform((corner + jax.random.uniform(offset_key, (n, 2))) * (4 / cells) - 2)
+
+
+def _drawable(weight):
+    total = weight.sum()
+    return (weight >= 0).all() & (total > 0) & (total < np.inf)
 
 
 def _squared_distances(point: Array, centres: Array) -> Array:

@@ -24,6 +24,7 @@ from curated_retraining.types import (
     Step,
     lift,
     lift_all,
+    require_weights,
 )
 
 
@@ -82,7 +83,11 @@ def start(
 
     `slot` is the number of curated points that a generation adds (the pool size / K for disjoint groups). `reward` is
     needed only where it is a `Preference` that changes with the loop.
+
+    Raises:
+        ValueError: where weights of the real data are negative or NaN or do not sum to one.
     """
+    require_weights(real)
     init_key, fit_key, preference_key = jax.random.split(key, 3)
     preference = reward.init(preference_key) if isinstance(reward, Preference) else ()
     fitted = model.fit(fit_key, model.init(init_key, real.x), real)

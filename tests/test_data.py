@@ -56,6 +56,22 @@ def test_draws_follow_the_weights_and_skip_rows_without(assert_mean):
     assert_mean(np.asarray(drawn)[:, None] == 10 * np.arange(6), weight)
 
 
+BAD = [[0.5, np.nan, 0.5], [0.5, 0.5, np.nan], [0.0, 0.0, 0.0], [0.5, 1.0, -0.5], [0.5, np.inf, 0.5]]
+
+
+@pytest.mark.parametrize("weight", BAD)
+def test_weights_that_are_none_are_refused_or_make_the_draws_nan(weight):
+    points = Dataset(jnp.arange(3.0)[:, None], jnp.array(weight))
+    with pytest.raises(ValueError, match=r"weight=.* cannot be drawn by"):
+        data.draw(jax.random.key(0), points, 4)
+    assert np.isnan(_drawn(points)).all()
+
+
+@jax.jit
+def _drawn(points):
+    return data.draw(jax.random.key(0), points, 4)
+
+
 def test_a_row_without_weight_is_never_drawn_from_many():
     """Parallel sums of many weights are not monotone: their rounding alone must not give such a row a share."""
     rng = np.random.default_rng(1)
