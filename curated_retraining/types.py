@@ -101,6 +101,13 @@ def floating(x: ArrayLike) -> Array:
     return x.astype(jnp.result_type(x, jnp.float32 if jnp.issubdtype(x.dtype, jnp.floating) else float))
 
 
+def continuous(x: Array) -> Array:
+    """Points as `floating`, for a model of densities or noise; `ValueError` where they are not floats already."""
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        raise ValueError(f"this model takes real coordinates, not {x.dtype}: give x.astype(float), or take cr.finite")
+    return floating(x)
+
+
 def require(name: str, value: Any, holds: Callable[[np.ndarray], Any], remedy: str) -> None:
     """Raises `ValueError` where a concrete `value` fails `holds`; what is being traced has no value to look at."""
     if isinstance(value, Tracer):
