@@ -20,6 +20,7 @@ from curated_retraining.types import (
     lift,
     lift_all,
     require,
+    require_weights,
 )
 
 
@@ -62,9 +63,10 @@ def whole(name: str, value: Any, least: int) -> None:
 
 
 def real(data: Any) -> Dataset:
-    """`data` if they are weighted points."""
+    """`data` if they are points with weights that sum to one."""
     if not isinstance(data, Dataset):
         raise ValueError(f"the real data are of the type {type(data).__name__}: give a Dataset, as uniform(x) makes")
+    require_weights(data)
     return data
 
 

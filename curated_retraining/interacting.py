@@ -81,11 +81,15 @@ def interacting(
 def start_interacting(
     key: PRNGKey, models: Sequence[Model], real: Sequence[Dataset], *, reward: Sequence[Reward | Preference]
 ) -> LoopState:
-    """Generation 0: each model fitted to its own real data alone."""
+    """Generation 0: each model fitted to its own real data alone.
+
+    Raises:
+        ValueError: as `start`, of the weights of any of the real data.
+    """
     model, preference = [], []
     for each_key, each, data, judged in zip(jax.random.split(key, len(models)), models, real, reward, strict=True):
-        init_key, fit_key, preference_key = jax.random.split(each_key, 3)
         data = guards.real(data)
+        init_key, fit_key, preference_key = jax.random.split(each_key, 3)
         model.append(each.fit(fit_key, each.init(init_key, data.x), data))
         preference.append(_preference(judged).init(preference_key))
     return LoopState(jnp.zeros((), jnp.int32), tuple(model), tuple(real), tuple(preference))

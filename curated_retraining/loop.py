@@ -80,6 +80,9 @@ def start(
 
     `slot` is the number of curated points that a generation adds (the pool size / K for disjoint groups). `reward` is
     needed only where it is a `Preference` that changes with the loop.
+
+    Raises:
+        ValueError: where weights of the real data are negative or NaN or do not sum to one.
     """
     real = guards.real(real)
     init_key, fit_key, preference_key = jax.random.split(key, 3)
