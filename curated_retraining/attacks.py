@@ -9,12 +9,12 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from curated_retraining.types import Array, PRNGKey, require
+from curated_retraining.types import Array, PRNGKey, floating, require
 
 
 def flip(label: Array, chosen: Array) -> Array:
     """Labels `[m]` in [0, 1], turned round by as much as they are `chosen`, `[m]` in [0, 1]."""
-    return label + chosen * (1 - 2 * label)
+    return label * (1 - chosen) + (1 - label) * chosen  # of unsigned integers neither is below zero
 
 
 def random_flips(key: PRNGKey, num: int, budget: Array | int) -> Array:
@@ -28,7 +28,7 @@ def worst_flips(outcome: Callable[[Array], Array], label: Array, budget: Array |
     `outcome` is what the attacker wants low, a function of relaxed labels `[m]` in [0, 1] that is differentiated, such
     as the true reward after curation by a reward fitted to them. Frank-Wolfe over flips in [0, 1] that sum to `budget`
     or less: each of the `steps` moves towards those that its linearisation finds worst; the largest then are flipped
-    whole. One step takes the worst at the honest labels.
+    whole. One step takes the worst at the honest labels. Where the gradient is NaN, so is what comes back.
 
     Raises:
         ValueError: where `steps` < 1.
@@ -38,10 +38,11 @@ def worst_flips(outcome: Callable[[Array], Array], label: Array, budget: Array |
 
     def step(chosen, index):
         slope = jax.grad(lambda chosen: outcome(flip(label, chosen)))(chosen)
-        return chosen + 2 / (index + 2) * (_largest(-slope, budget) * (slope < 0) - chosen), None
+        return chosen + 2 / (index + 2) * (_largest(-slope, budget) * _positive(-slope) - chosen), None
 
-    chosen, _ = jax.lax.scan(step, jnp.zeros_like(label), jnp.arange(steps, dtype=label.dtype))
-    return _largest(chosen, budget) * (chosen > 0)
+    chosen = jnp.zeros_like(floating(label))
+    chosen, _ = jax.lax.scan(step, chosen, jnp.arange(steps, dtype=chosen.dtype))
+    return _largest(chosen, budget) * _positive(chosen)
 
 
 def bradley_terry(difference: Array, label: Array, *, ridge: float | Array = 1e-3, steps: int = 20) -> Array:
@@ -72,3 +73,8 @@ def _largest(score: Array, budget: Array | int) -> Array:
     """1 at the `budget` largest scores, else 0."""
     order = jnp.argsort(-score)
     return jnp.zeros_like(score).at[order].set((jnp.arange(score.shape[0]) < budget).astype(score.dtype))
+
+
+def _positive(values: Array) -> Array:
+    """1 where positive, else 0, and NaN where NaN."""
+    return jnp.heaviside(values, 0.0)

@@ -8,7 +8,7 @@ import numpy as np
 from jax.sharding import PartitionSpec
 from jax.typing import ArrayLike
 
-from curated_retraining.types import Array, Dataset, PRNGKey, State, require
+from curated_retraining.types import Array, Dataset, PRNGKey, State, floating, require
 
 BATCH = "batch"  # the axis of a mesh over which rows are split
 
@@ -28,13 +28,22 @@ def union(parts: Sequence[Dataset], shares: Sequence[ArrayLike]) -> Dataset:
 
 
 def draw(key: PRNGKey, data: Dataset, num: int) -> Array:
-    """`num` independent draws from the weighted points, `[num, *event]`."""
-    return data.x[draw_index(key, cumulative(data.weight), num)]
+    """`num` independent draws from the weighted points, `[num, *event]`; weights need not sum to one.
+
+    Where weights are traced and no weights, the draws are NaN; those of integers cannot be, and are any rows.
+
+    Raises:
+        ValueError: where a weight is negative, NaN or infinite, or all are zero.
+    """
+    weight = floating(data.weight)
+    require("weight", weight, _drawable, "cannot be drawn by: take finite numbers of at least 0, and one above")
+    x = data.x[draw_index(key, cumulative(weight), num)]
+    return jnp.where(_drawable(weight), x, jnp.nan) if jnp.issubdtype(x.dtype, jnp.floating) else x
 
 
 def cumulative(weight: Array) -> Array:
     """Running sums of weights `[n]` that never fall and stand still on rows of weight zero, whatever the rounding."""
-    return jax.lax.cummax(jnp.where(weight > 0, jnp.cumsum(weight), 0.0))
+    return jax.lax.cummax(jnp.where(weight > 0, jnp.cumsum(floating(weight)), 0.0))
 
 
 def draw_index(key: PRNGKey, sums: Array, num: int) -> Array:
@@ -104,14 +113,29 @@ def moons(key: PRNGKey, n: int, noise: float = 0.1) -> Dataset:
 
 
 def nearest_moon(x: Array, nodes: int = 256) -> Array:
-    """Which arc each of `x` `[n, 2]` lies nearest to: 0 is the upper moon, 1 the lower."""
+    """Which arc each of `x` `[n, 2]` lies nearest to: 0 is the upper moon, 1 the lower, −1 neither, as in `nearest`."""
     arcs = moon_arcs(jnp.linspace(0, 1, nodes)).reshape(-1, 2)
-    return _nearest(x, arcs) // nodes
+    return nearest(x, arcs) // nodes
 
 
 def nearest_mode(x: Array, modes: int = 8, radius: float = 2.0) -> Array:
-    """Which centre of `ring` each of `x` `[n, 2]` lies nearest to, in 0..modes−1."""
-    return _nearest(x, ring_means(modes, radius))
+    """Which centre of `ring` each of `x` `[n, 2]` lies nearest to, in 0..modes−1; −1 as in `nearest`."""
+    return nearest(x, ring_means(modes, radius))
+
+
+def nearest(x: Array, rows: Array) -> Array:
+    """Which of `rows` `[r, *event]` is nearest each of `x` `[n, *event]`; −1 where NaN or overflow leaves none.
+
+    By differences of floats: a copy of a row is at distance exactly zero. Integers are exact below 2^24 in float32.
+    """
+    rows = floating(rows)
+
+    def one(point):
+        squared = _squared_distances(point, rows)
+        row = jnp.argmin(squared)  # NaN is the least
+        return jnp.where(jnp.isfinite(squared[row]), row, -1)
+
+    return jax.lax.map(one, floating(x), batch_size=4096)
 
 
 def moons_log_density(x: Array, noise: float = 0.1, nodes: int = 256) -> Array:
@@ -135,12 +159,13 @@ def checkerboard(key: PRNGKey, n: int, cells: int = 4) -> Dataset:
     return uniform((corner + jax.random.uniform(offset_key, (n, 2))) * (4 / cells) - 2)
 
 
+def _drawable(weight):
+    total = weight.sum()
+    return (weight >= 0).all() & (total > 0) & (total < np.inf)
+
+
 def _squared_distances(point: Array, centres: Array) -> Array:
     return jax.vmap(lambda centre: jnp.sum((point - centre) ** 2))(centres)
-
-
-def _nearest(x: Array, centres: Array) -> Array:
-    return jax.lax.map(lambda point: jnp.argmin(_squared_distances(point, centres)), x, batch_size=4096)
 
 
 def _mixture(x: Array, means: Array, share: Array, sd: float) -> Array:

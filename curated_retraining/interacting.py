@@ -8,8 +8,9 @@ import jax.numpy as jnp
 from jax.tree_util import Partial
 from jax.typing import ArrayLike
 
+from curated_retraining import guards
 from curated_retraining.data import uniform, union
-from curated_retraining.loop import checked, constant
+from curated_retraining.loop import constant
 from curated_retraining.types import (
     SLACK,
     Array,
@@ -24,7 +25,6 @@ from curated_retraining.types import (
     Reward,
     Static,
     Step,
-    lift,
     lift_all,
     require,
 )
@@ -59,14 +59,13 @@ def interacting(
 
     Raises:
         ValueError: where a sequence has not one entry a model, or `shares` another shape, negative numbers or a row
-            that does not sum to one.
+            that does not sum to one; and as `retraining`.
     """
     n = len(models)
     metrics = [lambda record: {}] * n if metrics is None else metrics
     for name, values in {"reward": reward, "curate": curate, "pool_size": pool_size, "metrics": metrics}.items():
         if len(values) != n or not n:
             raise ValueError(f"{n} models with {len(values)} entries of {name}: give one a model, and 1 or more models")
-    require("pool_size", pool_size, lambda size: size >= 1, "are not numbers of samples: take 1 or more")
     shares = jnp.asarray(shares, float)
     if shares.shape != (n, 1 + 2 * n):
         raise ValueError(
@@ -75,19 +74,21 @@ def interacting(
         )
     require("shares", shares, lambda s: s >= 0, "are not shares: take numbers of at least 0")
     require("shares", shares, lambda s: abs(s.sum(axis=1) - 1) < SLACK, "do not sum to 1 in each row: divide by sums")
-    parties = tuple(
-        _Party(lift_all(model), _preference(reward), lift(curate), Static(size), lift(observe))
-        for model, reward, curate, size, observe in zip(models, reward, curate, pool_size, metrics, strict=True)
-    )
-    return Partial(_generation, parties, shares)
+    parties = map(_party, models, map(_preference, reward), curate, pool_size, metrics)
+    return Partial(_generation, tuple(parties), shares)
 
 
 def start_interacting(
     key: PRNGKey, models: Sequence[Model], real: Sequence[Dataset], *, reward: Sequence[Reward | Preference]
 ) -> LoopState:
-    """Generation 0: each model fitted to its own real data alone."""
+    """Generation 0: each model fitted to its own real data alone.
+
+    Raises:
+        ValueError: as `start`, of the weights of any of the real data.
+    """
     model, preference = [], []
     for each_key, each, data, judged in zip(jax.random.split(key, len(models)), models, real, reward, strict=True):
+        data = guards.real(data)
         init_key, fit_key, preference_key = jax.random.split(each_key, 3)
         model.append(each.fit(fit_key, each.init(init_key, data.x), data))
         preference.append(_preference(judged).init(preference_key))
@@ -104,6 +105,16 @@ class _Party(NamedTuple):
     metrics: Metrics
 
 
+def _party(model: Model, preference: Preference, curate: Curator, pool_size: int, metrics: Metrics) -> _Party:
+    return _Party(
+        guards.model(model),
+        guards.preference(preference),
+        guards.curator(curate, preference),
+        guards.pool_size(pool_size),
+        guards.metrics(metrics),
+    )
+
+
 def _preference(reward: Reward | Preference) -> Preference:
     return lift_all(reward if isinstance(reward, Preference) else constant(reward))
 
@@ -115,7 +126,7 @@ def _generation(parties: tuple[_Party, ...], shares: Array, key: PRNGKey, state:
     sample_keys, curate_keys, _, fit_keys, preference_keys = (keys[part::5] for part in range(5))
 
     pools = [parties[i].model.sample(sample_keys[i], state.model[i], parties[i].pool_size.value) for i in range(n)]
-    rewards = [_rewarded(parties[i].preference, state.preference[i], pools[i]) for i in range(n)]
+    rewards = [parties[i].preference.reward(state.preference[i], pools[i]) for i in range(n)]
     curated = [parties[i].curate(curate_keys[i], pools[i], rewards[i]) for i in range(n)]
     made = [*map(uniform, pools), *curated]
     trains = [union([state.memory[i], *made], list(shares[i])) for i in range(n)]
@@ -128,7 +139,3 @@ def _generation(parties: tuple[_Party, ...], shares: Array, key: PRNGKey, state:
         report |= {f"{name}_{i}": value for name, value in found.items()}
         following.append(party.preference.update(preference_keys[i], state.preference[i], record))
     return LoopState(state.generation + 1, tuple(fitted), state.memory, tuple(following)), report
-
-
-def _rewarded(preference: Preference, state, pool: Array) -> Array:
-    return checked(preference.reward, preference.reward(state, pool), pool)

@@ -39,8 +39,11 @@ def fresh(sampler: Callable[[PRNGKey], Dataset], lam: float | Array) -> Mixing:
 def accumulate(generations: int) -> Mixing:
     """Trains on the real data and all curated points so far, each point counting the same (Gerstgrasser et al. 2024).
 
-    λ is not an argument: #curated grows by one slot a generation. The memory holds `generations` ≥ 1 slots; one beyond
-    it makes the weights, hence `effective_size`, NaN, which the driver refuses.
+    λ is not an argument: #curated grows by one slot a generation. The memory holds `generations` ≥ 1 slots, of the real
+    data's dtype; one beyond it makes the weights, hence `effective_size`, NaN, which the driver refuses.
+
+    Raises:
+        ValueError: when traced, where curated points are of another number or dtype than the memory has room for.
     """
     return Mixing(Partial(_accumulator, Static(_capacity(generations))), lift(_accumulate))
 
@@ -123,6 +126,11 @@ def _accumulate(key, memory: _Accumulated, curated: Dataset):
     generations, slot = memory.past.weight.shape
     if curated.weight.shape != (slot,):
         raise ValueError(f"a generation adds {curated.weight.shape[0]} curated points, but start was told slot={slot}")
+    if curated.x.dtype != memory.past.x.dtype:
+        raise ValueError(
+            f"curated points of {curated.x.dtype} do not fit the memory's {memory.past.x.dtype}, the dtype of the real "
+            f"data: give real data of {curated.x.dtype}"
+        )
     past = jax.tree.map(lambda store, new: store.at[memory.filled].set(new), memory.past, curated)
     filled = memory.filled + 1
     num_past, num_real = filled * slot, memory.real.x.shape[0]

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax.tree_util import Partial
 
-from curated_retraining.types import Array, Reward, Static, lift, require
+from curated_retraining.types import Array, Reward, Static, floating, lift, require
 
 
 def distance(target: Array, r_min: float = 1.0, gamma: float = 10.0) -> Reward:
@@ -54,7 +54,7 @@ def entropy_bonus(
 
     Rare classes are worth more. Where r depends on the class alone, K-wise choice by it at any K and temperature stands
     still exactly at P ∝ e^{r/c}, which maximises E[r] + c H(P). `label` maps `[n, *event]` to integers `[n]` in
-    0..classes−1; c ≥ 0 is data.
+    0..classes−1, and any other is worth NaN; c ≥ 0 is data.
     """
     require("strength", strength, lambda c: c >= 0, "is not the strength of a bonus: take a number of at least 0")
     return Partial(_entropy_bonus, lift(reward), lift(label), Static(classes), strength)
@@ -67,8 +67,8 @@ def stack(*rewards: Reward) -> Reward:
 
 def combine(rewards: tuple[Reward, ...] | list[Reward], weights: Array) -> Reward:
     """The weighted sum Σ_i weights[i] r_i(x), for as many `weights` `[rewards]` as rewards."""
-    if len(rewards) != jnp.shape(weights)[0]:
-        raise ValueError(f"{len(rewards)} rewards need as many weights, not {jnp.shape(weights)[0]}")
+    if jnp.shape(weights) != (len(rewards),):
+        raise ValueError(f"{len(rewards)} rewards need a row of as many weights, not one of shape {jnp.shape(weights)}")
     return Partial(_combine, stack(*rewards), jnp.asarray(weights))
 
 
@@ -83,8 +83,11 @@ def negate(reward: Reward) -> Reward:
 
 
 def _distance(target, r_min, gamma, x):
-    away = jax.vmap(lambda point: jnp.sqrt(jnp.sum((point - target) ** 2)))(x)
-    return -gamma * jnp.maximum(0.0, away - r_min)
+    def away(point):
+        squared = jnp.sum((point - floating(target)) ** 2)  # of integers they may wrap
+        return jnp.where(squared > 0, jnp.sqrt(jnp.where(squared > 0, squared, 1.0)), 0.0)  # √0 has no derivative
+
+    return -gamma * jnp.maximum(0.0, jax.vmap(away)(x) - r_min)
 
 
 def _class_probability(classifier, label, gamma, x):
@@ -103,7 +106,8 @@ def _tempered(classifier, temperature, x):
 
 def _entropy_bonus(reward, label, classes: Static, strength, x):
     of_class = jax.nn.one_hot(label(x), classes.value)
-    return reward(x) - strength * jnp.log(of_class @ of_class.mean(axis=0))
+    share = of_class @ of_class.mean(axis=0)  # 0 for no class alone
+    return reward(x) - strength * jnp.log(jnp.where(share > 0, share, jnp.nan))
 
 
 def _stack(rewards, x):

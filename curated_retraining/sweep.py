@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 from jax.tree_util import Partial
@@ -51,7 +52,8 @@ def sweep(
     values; all others are data of one program. What a program works in is said before it runs.
 
     Args:
-        make: hyper-parameters by name -> `Loop`; those not in `static` are traced numbers.
+        make: hyper-parameters by name -> `Loop`; those not in `static` are traced numbers. It is called with each value
+            of each axis beforehand, since what is traced has no value to refuse.
         axes: the values of each hyper-parameter.
         seeds: whole numbers; a seed has the same keys at all hyper-parameters.
         generations: retrainings after generation 0.
@@ -67,8 +69,8 @@ def sweep(
 
     Raises:
         ValueError: where an axis has no values or has a reserved name, a static one is not among them, two of its
-            values would share a folder, batch < 1 or None in several processes, or the cells of a program do not split
-            over the devices.
+            values would share a folder, batch < 1 or None in several processes, a seed is too large for JAX's integers,
+            the cells of a program do not split over the devices, or what `make` builds refuses a value.
         RunError: see `driver.drive`; or the folder holds a sweep with other static axes.
     """
     axes = {name: list(values) for name, values in axes.items()} | {"seed": [int(seed) for seed in seeds]}
@@ -82,6 +84,7 @@ def sweep(
     if kept is not None and len(set(owns)) < len(owns):
         raise ValueError(f"static values would share a folder, of {owns}: give some that are written differently")
     builders = [_fixed(make, {name: cell[name] for name in static}) for cell in fixed]
+    _refuse_values(builders[0], data)
     batch = batch or (kept and _recorded(kept)) or fastest(builders[0], cells)
     sharding = None if mesh is None else grids.over(mesh)
 
@@ -114,6 +117,9 @@ def _check(axes: Mapping[str, Sequence[Any]], static: Sequence[str], batch: int 
         raise ValueError("an axis cannot be called 'generation', which every history has: choose another name")
     if unknown := sorted(set(static) - (set(axes) - {"seed"})):
         raise ValueError(f"static={unknown} are no axes: take some of {sorted(set(axes) - {'seed'})}")
+    whole = jnp.iinfo(jax.dtypes.canonicalize_dtype(int))
+    if unfit := [seed for seed in axes["seed"] if not whole.min <= seed <= whole.max]:
+        raise ValueError(f"seeds={unfit} are no {whole.bits}-bit integers: take some of {whole.min} to {whole.max}")
     if batch is not None and batch < 1:
         raise ValueError(f"batch={batch} is no number of cells: take 1 or more, or None to have it measured")
     if batch is None and jax.process_count() > 1:
@@ -126,6 +132,15 @@ def _fixed(make: Callable[..., Loop], values: Mapping[str, Any]) -> Partial:
 
 def _made(make, values: Static, **data: Array) -> Loop:
     return make(**dict(values.value), **data)
+
+
+def _refuse_values(make: Partial, data: Mapping[str, Sequence[Any]]) -> None:
+    """Builds a loop with each value of each axis, the others at their first; it is not played."""
+    columns = {name: jnp.asarray(values) for name, values in data.items()}  # of the types that a program has
+    first = {name: column[0] for name, column in columns.items()}
+    for name, column in columns.items():
+        for value in column:
+            make(**first | {name: value})
 
 
 def _recorded(folder: Path) -> int | None:

@@ -5,8 +5,10 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
+from jax.typing import ArrayLike
 
 Array = jax.Array
 PRNGKey = jax.Array
@@ -93,9 +95,35 @@ def lift_all(family: Family) -> Family:
     return family._make(function and lift(function) for function in family)
 
 
+def floating(x: ArrayLike) -> Array:
+    """`x` in float32 at least: integers, Booleans and shorter floats would round, wrap or saturate on the way."""
+    x = jnp.asarray(x)
+    return x.astype(jnp.result_type(x, jnp.float32 if jnp.issubdtype(x.dtype, jnp.floating) else float))
+
+
+def continuous(x: Array) -> Array:
+    """Points as `floating`, for a model of densities or noise; `ValueError` where they are not floats already."""
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        raise ValueError(f"this model takes real coordinates, not {x.dtype}: give x.astype(float), or take cr.finite")
+    return floating(x)
+
+
 def require(name: str, value: Any, holds: Callable[[np.ndarray], Any], remedy: str) -> None:
     """Raises `ValueError` where a concrete `value` fails `holds`; what is being traced has no value to look at."""
     if isinstance(value, Tracer):
         return
     if not np.all(holds(np.asarray(value))):
         raise ValueError(f"{name}={value} {remedy}")
+
+
+def require_weights(real: Dataset) -> None:
+    """Raises `ValueError` where concrete weights of real data are negative or NaN or do not sum to one.
+
+    Their sum may be off by `SLACK`, or by the rounding of each in a shorter dtype than float32.
+    """
+    dtype = real.weight.dtype
+    slack = max(SLACK, float(jnp.finfo(dtype).eps)) if jnp.issubdtype(dtype, jnp.floating) else SLACK
+    require("weight", real.weight, lambda w: w >= 0, "is no weight of real data: take numbers of at least 0")
+    require(
+        "weight", real.weight, lambda w: abs(w.sum(dtype=float) - 1) <= slack, "does not sum to 1: divide by the sum"
+    )

@@ -1,28 +1,32 @@
 """Rows of numbers from a user's `.npy`, `.npz` and `.csv` files; whatever is wrong with them is told in one line."""
 
 import csv
+import sys
 from pathlib import Path
 
 import numpy as np
 from absl import app
 
 KINDS = (".npy", ".npz", ".csv")
+NUMBERS, CLASSED = "numbers are needed", "number the classes from 0"
 CLASSES = 1000  # more would hardly be classes, and each takes columns of the results
 
 
-def rewards(spec: str) -> np.ndarray:
+def rewards(spec: str, needed: str = NUMBERS) -> np.ndarray:
     """Finite numbers, float64 `[n]`, from `file`, `file.npz:array` or `file.csv:column`.
+
+    What a `.csv` file's first line was taken for is told; where there are no numbers, `needed` is the remedy.
 
     Raises:
         app.UsageError: where there is no such file, array or column, or it holds anything else.
     """
-    values = _read(spec)
+    values = _read(spec, needed)
     if values.ndim != 1:
         raise app.UsageError(f"{spec} has the shape {values.shape}: one number a sample is needed")
     if values.size == 0:
         raise app.UsageError(f"{spec} is empty: one number a sample is needed")
     if values.dtype.kind not in "iuf":
-        raise app.UsageError(f"{spec} holds {values.dtype}: numbers are needed")
+        raise app.UsageError(f"{spec} holds {values.dtype}: {needed}")
     values = values.astype(np.float64)
     if not np.isfinite(values).all():
         first = int(np.argmin(np.isfinite(values)))
@@ -36,23 +40,23 @@ def labels(spec: str, of: str, num: int) -> np.ndarray:
     Raises:
         app.UsageError: as `rewards`, or where a number is not whole, negative or 1000 and more, or there are not `num`.
     """
-    values = rewards(spec)
+    values = rewards(spec, CLASSED)
     if len(values) != num:
         raise app.UsageError(f"{spec} has {len(values)} labels for the {num} rewards of {of}: one a sample is needed")
     good = (values == np.floor(values)) & (values >= 0) & (values < CLASSES)
     if not good.all():
         first = int(np.argmin(good))
         raise app.UsageError(
-            f"{spec} is {values[first]:g} at sample {first} (the first is 0): number classes from 0 to {CLASSES - 1}"
+            f"{spec} is {values[first]:g} at sample {first} (the first is 0): {CLASSED} to {CLASSES - 1}"
         )
     return values.astype(np.int32)
 
 
-def _read(spec: str) -> np.ndarray:
+def _read(spec: str, needed: str) -> np.ndarray:
     path, part = _split(spec)
     try:
         if path.suffix == ".csv":
-            return _column(path, part)
+            return _column(path, part, needed)
         with path.open("rb") as file:
             found = np.load(file, allow_pickle=False)
             if path.suffix == ".npz":
@@ -91,30 +95,47 @@ def _member(path: Path, found, name: str | None) -> np.ndarray:
     return array
 
 
-def _column(path: Path, name: str | None) -> np.ndarray:
+def _column(path: Path, name: str | None, needed: str) -> np.ndarray:
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file)
         lines = [(reader.line_num, fields) for fields in reader]
     while lines and not any(lines[-1][1]):
         lines.pop()
+    while lines and not any(lines[0][1]):
+        lines.pop(0)
     if not lines:
         raise app.UsageError(f"{path} is empty: one number a sample is needed")
-    (_, first), header = lines[0], None
+    (line, first), header = lines[0], None
+    if len(first) == 1 and set(first[0]) & {";", "\t"}:
+        raise app.UsageError(f"{path} has {first[0]!r} in line {line}: commas are needed between columns")
     if not any(_is_number(field) for field in first):
         header, lines = [field.strip() for field in first], lines[1:]
     place = 0
     if name is not None or len(first) > 1:
-        if header is None or name not in header:
-            raise app.UsageError(f"{_asked(path, name)}: it has {_listed(header or ())}; take one as {path}:column")
-        place = header.index(name)
+        place = _place(path, header, name)
+    taken = f"names columns, of which {header[place]!r} is read" if header else "holds numbers and is taken for data"
+    print(f"{path}: its first line, {','.join(first)!r:.80}, {taken}", file=sys.stderr)
     values = []
     for line, fields in lines:
         if len(fields) != len(first):
             raise app.UsageError(f"{path} has {len(fields)} columns in line {line}, not {len(first)}")
         if not _is_number(fields[place]):
-            raise app.UsageError(f"{path} has {fields[place]!r} in line {line}: a number is needed")
+            raise app.UsageError(f"{path} has {fields[place]!r} in line {line}: {needed}")
         values.append(float(fields[place]))
     return np.array(values)
+
+
+def _place(path: Path, header: list[str] | None, name: str | None) -> int:
+    """Of the column `name`, which there has to be once."""
+    if header is None:
+        raise app.UsageError(
+            f"{_asked(path, name)}: its first line holds numbers, so it is taken for data: name the columns"
+        )
+    if name not in header:
+        raise app.UsageError(f"{_asked(path, name)}: it has {_listed(header)}; take one as {path}:column")
+    if header.count(name) > 1:
+        raise app.UsageError(f"{path} has {header.count(name)} columns {name!r}: give each a name of its own")
+    return header.index(name)
 
 
 def _asked(path: Path, name: str | None) -> str:

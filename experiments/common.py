@@ -16,7 +16,9 @@ from experiments import devices, helps
 from experiments.helps import group
 
 GENERATORS = ("threefry2x32", "rbg", "unsafe_rbg")  # of random numbers, as JAX has them; the first is its default
-SEEDS = 2**30  # the largest seed, and how many: their sum is an int32
+SEVERAL = 10_000  # the most of what is held one by one: repetitions, generations, resamples
+FLOAT32 = float(np.finfo(np.float32).max)
+K = "K, the size of the groups that an annotator chooses one sample from"
 
 
 def define(name: str, *, generations: int, rewards: list[str]) -> None:
@@ -30,8 +32,8 @@ def define(name: str, *, generations: int, rewards: list[str]) -> None:
 def repetitions(seeds: int = 3) -> None:
     """The flags of what is played with several seeds and checkpointed."""
     with group(helps.SIZES):
-        flags.DEFINE_integer("seeds", seeds, "repetitions", 1, SEEDS)
-        flags.DEFINE_integer("seed", 0, "seed of the first repetition; the others follow", 0, SEEDS)
+        count("seeds", seeds, "repetitions", most=SEVERAL)
+        count("seed", 0, "seed of the first repetition; the others follow", 0)
     checkpoints()
 
 
@@ -39,44 +41,53 @@ def loop(
     name: str,
     *,
     generations: int,
-    k: int = 4,
+    k: int | None = 4,
     lam: tuple[str, ...] = ("inf", "1"),
     temperature: float | None = 1.0,
 ) -> None:
     """The flags of a curated loop and of its folder; a wrong value is refused before anything runs.
 
-    Where choices have no temperature it is None.
+    Where choices have no temperature it is None, as is `k` where a loop has another flag of that name.
     """
     with group(helps.LOOP):
-        flags.DEFINE_integer(
-            "k", k, "K, the size of the groups that an annotator chooses one sample from", lower_bound=2
-        )
+        if k is not None:
+            count("k", k, K, 2)
         flags.DEFINE_list("lam", list(lam), "λ = #curated / #real, one or more of a number >= 0 or inf (the pure loop)")
         if temperature is not None:
             number("temperature", temperature, "temperature of the choice; 0 is best-of-K")
-        flags.DEFINE_integer("generations", generations, "retrainings after generation 0", lower_bound=1)
+        count("generations", generations, "retrainings after generation 0", most=SEVERAL)
     folder(name)
-    flags.register_validator("lam", _are_ratios, "takes one or more of a number >= 0 or inf, such as --lam=inf,1")
+    flags.register_validator("lam", _are_ratios, "takes one or more different numbers >= 0 or inf, such as --lam=inf,1")
 
 
 def folder(name: str) -> None:
     """The flag of the folder for the results, `runs/NAME` by default."""
     with group(helps.RESULTS):
         flags.DEFINE_string("out", f"runs/{name}", "folder for the results; the same command again resumes there")
+    flags.register_validator("out", bool, f"needs a folder, such as --out=runs/{name}")
 
 
 def checkpoints() -> None:
     """The flags of what `drive` saves, and how much of it stays; results do not depend on them."""
     with group(helps.RESULTS):
-        flags.DEFINE_integer("every", 1, "generations between two checkpoints", lower_bound=1)
-        flags.DEFINE_integer("keep", None, "newest checkpoints that stay (by default all)", lower_bound=1)
+        count("every", 1, "generations between two checkpoints")
+        count("keep", None, "newest checkpoints that stay (by default all)")
 
 
-def number(name: str, default: float | None, what: str) -> None:
-    """A flag that takes a finite number of at least 0."""
+def count(name: str, default: int | None, what: str, least: int = 1, most: int = helps.MANY) -> None:
+    """A flag that takes a whole number within bounds."""
+    flags.DEFINE_integer(name, default, what, least, most)
+
+
+def number(name: str, default: float | None, what: str, *, infinite: bool = False) -> None:
+    """A flag that takes a number of at least 0: one that float32 holds, or any if `infinite`.
+
+    The bounds of absl would let NaN pass.
+    """
+    most, kind = (math.inf, "number >= 0 or inf") if infinite else (FLOAT32, "number >= 0 that float32 holds")
     flags.DEFINE_float(name, default, what)
     flags.register_validator(
-        name, lambda value: value is None or 0 <= value < math.inf, f"takes a finite number >= 0, such as --{name}=1"
+        name, lambda value: value is None or 0 <= value <= most, f"takes a {kind}, such as --{name}=1"
     )
 
 
@@ -93,16 +104,36 @@ def floats(texts: list[str]) -> list[float]:
         return []
 
 
+def distinct(texts: list[str]) -> list[float]:
+    """The same of numbers that are each played once: none where two are equal."""
+    values = floats(texts)
+    return values if len(set(values)) == len(values) else []
+
+
+def is_whole(text: str, least: int, most: int = helps.MANY) -> bool:
+    """Whether `text` is a whole number within bounds; of thousands of digits Python reads none."""
+    return text.isascii() and text.isdigit() and len(text) < 20 and least <= int(text) <= most
+
+
 def is_point(texts: list[str] | None) -> bool:
     """Whether `texts` are the two finite coordinates of a point, or nothing."""
     values = floats(texts or [])
     return texts is None or (len(values) == 2 and all(map(math.isfinite, values)))
 
 
-def settings() -> dict:
-    """The flags that the results depend on: all of ours but where, how often and how much to save."""
+def settings(*names: str) -> dict:
+    """The flags that the results depend on: `names`, or all of ours but where, how often and how much to save.
+
+    The kind of random numbers is one of them everywhere, and which experiment it is: some have the same flags.
+    """
     elsewhere = ("out", "every", "keep", "compilation_cache", *devices.FLAGS)
-    return {flag.name: flag.value for flag in ours() if flag.name not in elsewhere}
+    names = names or tuple(flag.name for flag in ours() if flag.name not in elsewhere)
+    script = Path(sys.argv[0])
+    own = {
+        "experiment": script.parent.name if script.stem == "__main__" else script.stem,
+        "prng": jax.random.key_impl(jax.random.key(0)),
+    }
+    return {name: flags.FLAGS[name].value for name in names} | own
 
 
 def launch(main: Callable[..., None], *, arguments: str = "") -> None:
@@ -160,5 +191,5 @@ def by_row(values: np.ndarray, rows: int) -> np.ndarray:
 
 
 def _are_ratios(texts: list[str]) -> bool:
-    values = floats(texts)
+    values = distinct(texts)
     return bool(values) and all(value >= 0 for value in values)

@@ -47,8 +47,8 @@ def define() -> None:
         )
         flags.DEFINE_list("shares", ["0.5", "0.3", "0.2"], "of rock, paper and scissors in the real data")
     with common.group(helps.SIZES):
-        flags.DEFINE_integer("pool", 40_000, "samples a generation, a multiple of K", 2)
-        flags.DEFINE_integer("real", 6000, "real points", 3)
+        common.count("pool", 40_000, "samples a generation, a multiple of K", 2)
+        common.count("real", 6000, "real points", 3)
     devices.define()
     flags.register_validator("k", lambda k: k <= LARGEST, f"takes 2 to {LARGEST}: all groups are enumerated")
     flags.register_validator("strength", lambda a: a <= 1, "takes a number in [0, 1], such as --strength=1")

@@ -28,7 +28,7 @@ GENERATION = (
     "One generation: a pool of samples is drawn from the model, annotators choose one of each group of K by their "
     "reward, and the model is refitted to what they chose, alone (λ = inf) or with real data (λ = #curated / #real)."
 )
-MANY = 2**30  # a limit that nobody reaches is not told
+MANY = 2**30  # a limit that nobody reaches is not told; two of them are an int32
 KINDS = {"int": "N", "float": "X", "bool": "", "string": "TEXT", "string enum": "NAME", "multi string enum": "NAME"}
 
 

@@ -45,28 +45,30 @@ def define() -> None:
         flags.DEFINE_multi_enum(
             "axes", list(axes.PAIRS), list(axes.PAIRS), "what a map goes over; give it again for more"
         )
-        flags.DEFINE_integer("grid", 16, "cells along each axis of an exact map", 2)
+        common.count("grid", 16, "cells along each axis of an exact map", 2, axes.MOST)
         common.number("k", 4.0, "K where no axis, real where nothing is trained")
         common.number("lam", 0.25, "λ = #curated / #real where no axis, finite")
         common.number("gamma", 10.0, "γ, the scale of the reward −γ max(0, ‖x − target‖ − r_min), where no axis")
         common.number("temperature", 1.0, "temperature of the choice where no axis; 0 is best-of-K")
         common.number("r_min", RING.r_min, "the radius within which the reward is at its best")
         flags.DEFINE_list("target", [str(value) for value in RING.liked], "x,y: the point that is liked best")
-        flags.DEFINE_integer("horizon", 200, "generations within which a collapse is looked for", 1)
-        flags.DEFINE_integer("memory", 256, "MiB that an exact map may take: cells are computed in chunks that fit", 1)
+        common.count("horizon", 200, "generations within which a collapse is looked for", 1)
+        common.count("memory", 256, "MiB that an exact map may take: cells are computed in chunks that fit", 1)
     with common.group(helps.PLAYED):
         flags.DEFINE_enum("model", "exact", ["exact", *models.SIZES], "what is trained at some cells; exact: nothing")
         flags.DEFINE_list("trained", ["4", "3"], "cells along the first and the second axis where a model is trained")
     with common.group(helps.SIZES):
-        flags.DEFINE_integer("curated", 4000, "curated points a generation; the pool is K times as many", 1)
-        flags.DEFINE_integer("real", 4000, "real points", 2)
-        flags.DEFINE_integer("steps", None, "optimiser or EM steps of a refit (by default as suits the model)", 1)
-        flags.DEFINE_integer("first_steps", None, "the same for generation 0", 1)
+        common.count("curated", 4000, "curated points a generation; the pool is K times as many", 1)
+        common.count("real", 4000, "real points", 2)
+        common.count("steps", None, "optimiser or EM steps of a refit (by default as suits the model)", 1)
+        common.count("first_steps", None, "the same for generation 0", 1)
     with common.group(helps.LOOP):
-        flags.DEFINE_integer("generations", 12, "retrainings of a trained loop; the last 3 are measured", trained.LAST)
+        common.count(
+            "generations", 12, "retrainings of a trained loop; the last 3 are measured", trained.LAST, common.SEVERAL
+        )
     with common.group(helps.SIZES):
-        flags.DEFINE_integer("seeds", 3, "repetitions of a trained loop", 1, common.SEEDS)
-        flags.DEFINE_integer("seed", 0, "seed of the first repetition; the others follow", 0, common.SEEDS)
+        common.count("seeds", 3, "repetitions of a trained loop", most=common.SEVERAL)
+        common.count("seed", 0, "seed of the first repetition; the others follow", 0)
     common.checkpoints()
     with common.group(helps.RESULTS):
         flags.DEFINE_string(
@@ -75,7 +77,9 @@ def define() -> None:
     flags.register_validator("k", lambda k: k >= 1, "takes a number >= 1, such as --k=4")
     flags.register_validator("gamma", lambda gamma: gamma > 0, "takes a number > 0, such as --gamma=10")
     flags.register_validator("target", common.is_point, "takes two finite numbers, such as --target=2,0")
-    flags.register_validator("trained", _are_counts, "takes two whole numbers >= 1, such as --trained=4,3")
+    flags.register_validator(
+        "trained", _are_counts, f"takes two whole numbers of 1 to {axes.MOST}, such as --trained=4,3"
+    )
 
 
 def main() -> None:
@@ -88,7 +92,7 @@ def main() -> None:
         "target": [float(text) for text in FLAGS.target],
         "trained": [int(n) for n in FLAGS.trained],
     }
-    settings = {name: FLAGS[name].value for name in FLAGS_OF_RESULTS} | given
+    settings = common.settings(*FLAGS_OF_RESULTS) | given
     _refuse_what_cannot_be_trained(pairs)
     plane, levels = real_data()
     grids = {pair: axes.exact_grid(pair, FLAGS.grid, fixed) for pair in pairs}
@@ -193,7 +197,7 @@ def _file(pair: str) -> str:
 
 
 def _are_counts(texts: list[str]) -> bool:
-    return len(texts) == 2 and all(text.isdigit() and int(text) >= 1 for text in texts)
+    return len(texts) == 2 and all(common.is_whole(text, 1, axes.MOST) for text in texts)
 
 
 if __name__ == "__main__":

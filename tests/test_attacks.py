@@ -97,6 +97,18 @@ def test_a_flip_turns_a_label_round():
     np.testing.assert_allclose(attacks.flip(jnp.array([0.0, 1.0, 1.0]), jnp.array([1.0, 1.0, 0.25])), [1, 0, 0.75])
 
 
+def test_integers_are_labels_too():
+    label = jnp.array([1, 0, 1], jnp.uint8)
+    np.testing.assert_array_equal(attacks.flip(label, jnp.ones(3)), [0, 1, 0])
+    np.testing.assert_array_equal(attacks.worst_flips(lambda label: label.sum(), label, 3), label)
+
+
+def test_an_outcome_without_a_gradient_is_not_taken_for_one_that_no_flip_lowers():
+    """The root of 0 in a plateau; one label's derivative is enough."""
+    chosen = attacks.worst_flips(lambda label: jnp.sqrt(0 * label[0]) - label[1], jnp.zeros(2), 1)
+    assert np.isnan(chosen).any()
+
+
 @pytest.mark.parametrize(
     ("act", "message"),
     [

@@ -108,6 +108,9 @@ def test_mitigations_leave_numbers_a_table_and_a_figure(tmp_path, capsys, assert
         said = capsys.readouterr().out
         assert "calibration error" in said and str(out) in said
         for bad, named in (
+            (["--gamma=1e38"], "--gamma=1e+38"),
+            (["--sharpness=1e38"], "--sharpness=1e+38"),
+            (["--sharpness=2000"], "--sharpness=2000"),
             (["--lam=inf,1"], "lam"),
             (["--quotas=1"], "quotas"),
             (["--temperature=0"], "temperature"),

@@ -80,6 +80,27 @@ def test_a_fit_keeps_the_structure_shapes_and_dtypes_of_the_state(name):
 
 
 @pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(("dtype", "x64"), [("bfloat16", False), ("float32", True)])
+def test_points_of_other_dtypes_than_the_default_are_fitted_and_drawn_in_float32(name, dtype, x64):
+    with jax.enable_x64(x64):
+        model, key = MODELS[name].build(), jax.random.key(0)
+        data = cr.uniform(points(0).x.astype(dtype))
+        begin = jax.eval_shape(model.init, key, data.x)
+        fitted = jax.eval_shape(model.fit, key, begin, data)
+        chex.assert_trees_all_equal_shapes_and_dtypes(begin, fitted)
+        assert jax.eval_shape(lambda state: model.sample(key, state, NUM), fitted).dtype == jnp.float32
+        if model.log_prob is not None:
+            assert jax.eval_shape(model.log_prob, fitted, data.x).shape == (POINTS,)
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if name not in ("finite", "standardised")])
+def test_integers_are_refused_where_densities_or_noise_are_meant(name):
+    model, tokens = MODELS[name].build(), jnp.zeros((POINTS, 2), int)
+    with pytest.raises(ValueError, match="takes real coordinates, not int32"):
+        jax.eval_shape(model.init, jax.random.key(0), tokens)
+
+
+@pytest.mark.parametrize("name", MODELS)
 def test_samples_are_finite_points_of_the_event(name):
     x = compiled(name).sample(jax.random.key(4), states(name)[1], NUM)
     assert x.shape == (NUM, 2) and x.dtype == jnp.float32

@@ -5,7 +5,8 @@ import pytest
 from scipy.special import logsumexp
 
 from curated_retraining import data
-from curated_retraining.types import Dataset
+from curated_retraining.metrics.pool import proportions
+from curated_retraining.types import Dataset, Generation
 
 ERRORS = [
     (data.uniform, (jnp.zeros((0, 2)),), "at least one"),
@@ -55,6 +56,22 @@ def test_draws_follow_the_weights_and_skip_rows_without(assert_mean):
     assert_mean(np.asarray(drawn)[:, None] == 10 * np.arange(6), weight)
 
 
+BAD = [[0.5, np.nan, 0.5], [0.5, 0.5, np.nan], [0.0, 0.0, 0.0], [0.5, 1.0, -0.5], [0.5, np.inf, 0.5]]
+
+
+@pytest.mark.parametrize("weight", BAD)
+def test_weights_that_are_none_are_refused_or_make_the_draws_nan(weight):
+    points = Dataset(jnp.arange(3.0)[:, None], jnp.array(weight))
+    with pytest.raises(ValueError, match=r"weight=.* cannot be drawn by"):
+        data.draw(jax.random.key(0), points, 4)
+    assert np.isnan(_drawn(points)).all()
+
+
+@jax.jit
+def _drawn(points):
+    return data.draw(jax.random.key(0), points, 4)
+
+
 def test_a_row_without_weight_is_never_drawn_from_many():
     """Parallel sums of many weights are not monotone: their rounding alone must not give such a row a share."""
     rng = np.random.default_rng(1)
@@ -94,6 +111,16 @@ def test_ring_spreads_evenly_over_modes_that_start_on_the_first_axis(assert_mean
     assert_mean(mode[:, None] == np.arange(4), 1 / 4)
     np.testing.assert_array_equal(data.nearest_mode(jnp.asarray(x), 4, 3.0), mode)
     assert_mean((x - means[mode]) ** 2, 0.1**2)
+
+
+@pytest.mark.parametrize("label", [data.nearest_mode, data.nearest_moon])
+def test_a_point_that_is_nowhere_is_of_no_class(label):
+    x = jnp.array([[2.0, 0.0], [np.nan, 0.0], [0.0, np.inf]])
+    found = label(x)
+    np.testing.assert_array_equal(found, [found[0], -1, -1])
+    assert found[0] >= 0
+    report = proportions(label, 8)(Generation((), x, x[:, 0], data.uniform(x), data.uniform(x)))
+    assert report["share"].sum() == pytest.approx(1 / 3)
 
 
 def test_moons_have_the_moments_of_their_arcs(assert_mean):

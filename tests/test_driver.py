@@ -19,6 +19,7 @@ from jax.tree_util import Partial
 
 import curated_retraining as cr
 from curated_retraining.driver import RunError, advanced, drive, histories, interrupts, newest, table
+from curated_retraining.types import Static
 
 CELLS = [{"lam": "inf", "seed": 0}, {"lam": "1", "seed": 0}]
 SETTINGS = {"gamma": 10.0, "lam": ["inf", "1"]}
@@ -110,6 +111,39 @@ def test_other_settings_are_refused_and_nothing_is_touched(tmp_path):
     with pytest.raises(RunError, match=r"gamma=10\.0, not null"):
         go(tmp_path / "run", settings={"lam": SETTINGS["lam"]})
     assert _contents(tmp_path / "run") == before
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"generations": -1}, "generations=-1 is not a whole number of at least 0"),
+        ({"generations": 2.0}, r"generations=2\.0"),
+        ({"every": 0}, "every=0 is not a whole number of at least 1"),
+        ({"keep": 0}, "keep=0 is not a whole number of at least 1"),
+        ({"settings": {"x": np.float32(1)}}, r"settings: x=.*1\.0.* is no JSON .*: give numbers of Python"),
+    ],
+)
+def test_mistakes_are_refused_before_anything_is_written(tmp_path, wrong, said):
+    with pytest.raises(ValueError, match=said):
+        go(tmp_path / "run", **wrong)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("name", ["lam", "seed", "generation", "share_0"])
+def test_two_columns_of_one_name_are_refused_before_anything_is_kept(tmp_path, name):
+    """So that the same folder takes the run once the metric has another name."""
+
+    def advance(metric, state):
+        return state, {"share": jnp.ones((2, 1)), metric.value: jnp.ones(2)}
+
+    def drives(metric):
+        step = Partial(advance, Static(metric))
+        return drive(tmp_path / "run", SETTINGS, Partial(begin), step, cells=CELLS, generations=0)
+
+    with pytest.raises(ValueError, match=f"the metric '{name}' makes a second column '{name}' of the table: rename it"):
+        drives(name)
+    assert not (tmp_path / "run/history.bin").exists() and not list((tmp_path / "run/checkpoints").iterdir())
+    assert drives("other").keys() == {"share", "other"}
 
 
 def test_a_folder_in_use_is_refused(tmp_path, monkeypatch):

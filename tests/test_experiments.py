@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from absl import app
 
 import curated_retraining as cr
 from experiments.gmm import RING
@@ -90,6 +91,9 @@ def test_the_same_command_finds_itself_complete_and_another_is_refused(finished)
     assert again.returncode == 0 and "complete" in again.stdout
     other = python("experiments.gmm", *SMALL, "--gamma=3", f"--out={out}")
     assert other.returncode == 1 and "gamma=10.0, not 3.0" in other.stderr and "Traceback" not in other.stderr
+    of_gmm = ["--target=2,0", "--r_min=1"]  # what moons has other defaults for
+    moons = python("experiments.moons", *SMALL, *of_gmm, f"--out={out}")
+    assert moons.returncode == 1 and 'experiment="gmm", not "moons"' in moons.stderr
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
 
 
@@ -140,6 +144,13 @@ def test_the_exact_course_agrees_with_a_loop_of_exact_models():
     _, history = jax.jit(cr.run, static_argnums=3)(jax.random.key(1), state, step, 4)
     error = np.sqrt(exact * (1 - exact) * (1 / pool + 4 / pool * np.arange(4) * 2))  # errors grow at most 2-fold in all
     assert (np.abs(history["top_mass"] - exact) < 5 * error).all()
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_rewards_that_float32_does_not_hold_are_refused(temperature):
+    reward = cr.distance(jnp.array([2.0, 0.0]), gamma=3e38)
+    with pytest.raises(app.UsageError, match="not finite with --gamma=3e"):
+        population.require_range(population.on_grid(RING, reward, 0.0), 3e38, temperature)
 
 
 def test_the_classifier_knows_its_classes():

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from absl import app
 from commands import command
 
 from experiments import arrays
@@ -32,6 +33,25 @@ def test_every_kind_of_file_is_read(tmp_path):
     assert arrays.rewards(str(tmp_path / "r.npy")).tolist() == REWARD.astype(np.float32).tolist()
     labels = arrays.labels(str(tmp_path / "two.npz:a"), "r.npy", 60)
     assert labels.tolist() == LABEL.tolist() and labels.dtype == np.int32
+
+
+@pytest.mark.parametrize(
+    ("content", "read", "told"),
+    [
+        ("\n\nr,y\n1,0\n", [1.0], "its first line, 'r,y', names columns, of which 'r' is read"),
+        ("NA\n1\n", [1.0], "its first line, 'NA', names columns, of which 'NA' is read"),
+        ("0\n1\n", [0.0, 1.0], "its first line, '0', holds numbers and is taken for data"),
+    ],
+)
+def test_what_a_first_line_is_taken_for_is_told(tmp_path, capsys, content, read, told):
+    path = text(tmp_path, "a.csv", content)
+    assert arrays.rewards(path + (":r" if "r" in content else "")).tolist() == read
+    assert capsys.readouterr().err == f"{path}: {told}\n"
+
+
+def test_names_of_classes_are_to_be_numbered(tmp_path):
+    with pytest.raises(app.UsageError, match="has 'cat' in line 2: number the classes from 0"):
+        arrays.labels(text(tmp_path, "y.csv", "class\ncat\ndog\n"), "r.npy", 2)
 
 
 def saved(folder, name, values):
@@ -68,10 +88,15 @@ BAD_FILES = {
     "empty csv": (lambda d: text(d, "r.csv", ""), "r.csv is empty"),
     "blank csv": (lambda d: text(d, "r.csv", "\n\n"), "r.csv is empty"),
     "head alone": (lambda d: text(d, "r.csv", "reward\n"), "r.csv is empty"),
-    "word in csv": (lambda d: text(d, "r.csv", "r\n1\nbad\n"), "has 'bad' in line 3: a number is needed"),
+    "word in csv": (lambda d: text(d, "r.csv", "r\n1\nbad\n"), "has 'bad' in line 3: numbers are needed"),
     "gap in csv": (lambda d: text(d, "r.csv", "1\n\n2\n"), "has 0 columns in line 2, not 1"),
     "two columns": (lambda d: text(d, "r.csv", "a,b\n1,2\n"), "needs a name: it has a, b"),
     "no such column": (lambda d: text(d, "r.csv", "a,b\n1,2\n") + ":c", "has no 'c': it has a, b"),
+    "two of a name": (lambda d: text(d, "r.csv", "r,r\n1,2\n") + ":r", "has 2 columns 'r': give each a name"),
+    "no names": (lambda d: text(d, "r.csv", "1,2\n3,4\n"), "needs a name: its first line holds numbers, so"),
+    "a number as a name": (lambda d: text(d, "r.csv", "id,0\n3,4\n") + ":0", "taken for data: name the columns"),
+    "semicolons": (lambda d: text(d, "r.csv", "\nr;y\n1;0\n") + ":r", "has 'r;y' in line 2: commas are needed"),
+    "tabs": (lambda d: text(d, "r.csv", "1\t0\n"), "in line 1: commas are needed"),
     "ragged csv": (lambda d: text(d, "r.csv", "a,b\n1,2\n3\n") + ":b", "has 1 columns in line 3, not 2"),
     "nan in csv": (lambda d: text(d, "r.csv", "1\nnan\n"), "r.csv is nan at sample 1"),
     "bytes in csv": (lambda d: text(d, "r.csv", b"\xff\xfe1\n"), "is no text"),
@@ -95,7 +120,7 @@ def test_bad_rewards_are_told_in_one_line_and_leave_nothing(run, tmp_path, case)
         (LABEL - 1, "is -1 at sample 0"),
         (LABEL + 0.5, "is 0.5 at sample 0"),
         (LABEL + 999, "is 1000 at sample 30"),
-        (LABEL.astype(str), "numbers are needed"),
+        (LABEL.astype(str), "holds <U21: number the classes from 0"),
         (LABEL[:, None], "has the shape (60, 1)"),
     ],
 )

@@ -89,6 +89,7 @@ def test_a_gradient_does_more_than_chance():
         (crowd, "--temperature=0", "--temperature"),
         (crowd, "--lapse=1", "--lapse"),
         (crowd, "--gamma=1e4", "--gamma=10000.0"),
+        (crowd, "--gamma=1e38", "--gamma=1e+38"),
         (adversary, "--shares=2", "--shares"),
         (adversary, "--budgets=x", "--budgets"),
         (adversary, "--gamma=0", "--gamma"),

@@ -2,6 +2,7 @@
 
 import csv
 
+import jax
 import numpy as np
 import pytest
 from commands import command
@@ -58,6 +59,8 @@ def test_loops_are_played_judged_and_compared_with_the_truth(run, tmp_path, caps
         and "rewards_0" not in (out / "k=2/metrics.csv").read_text()
     )
     assert "holds a run with" in run(*small, "--level=0.9", f"--out={out}")
+    with jax.default_prng_impl("rbg"):
+        assert 'holds a run with prng="threefry2x32", not "rbg"' in run(*small, "--level=0.999", f"--out={out}")
 
 
 def test_files_are_judged(run, files, tmp_path, capsys):

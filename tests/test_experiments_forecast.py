@@ -107,6 +107,8 @@ def test_the_same_command_gives_the_same_bytes_and_another_is_refused(run, finis
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     assert run(*given) is None
     assert "holds a run with level=0.9, not 0.5" in run(*given, "--level=0.5")
+    with jax.default_prng_impl("rbg"):
+        assert 'holds a run with prng="threefry2x32", not "rbg"' in run(*given)
     np.save(tmp_path / "r.npy", 2 * REWARD)
     assert "holds a run with" in run(*given, f"--rewards={tmp_path / 'r.npy'}")
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
@@ -140,12 +142,22 @@ def test_real_data_of_their_own_bring_their_classes(run, files, tmp_path):
     assert "60 samples and 4 of real data" in (tmp_path / "run/forecast.txt").read_text()
 
 
+def test_groups_may_be_infinite(run, files, tmp_path):
+    """Then a generation tilts by e^r: p_t is in proportion to e^(t r)."""
+    out = tmp_path / "run"
+    assert run(f"--rewards={files / 'r.npy'}", *SMALL, "--lam=inf", "--k=inf", f"--out={out}") is None
+    tilted = [np.exp(t * REWARD) @ REWARD / np.exp(t * REWARD).sum() for t in range(4)]
+    np.testing.assert_allclose([float(row["reward_mean"]) for row in read(out / "forecast.csv")], tilted, rtol=1e-8)
+    assert "K = inf, temperature 1" in (out / "forecast.txt").read_text()
+
+
 @pytest.mark.parametrize(
     ("given", "named"),
     [
         (["--rewards="], "rewards"),
         (["--lam=-1"], "lam"),
         (["--k=1"], "k"),
+        (["--seed=99999999999999999999"], "seed"),
         (["--bootstrap=1"], "bootstrap"),
         (["--level=1"], "level"),
         (["--keep=0"], "keep"),

@@ -113,6 +113,8 @@ def test_the_same_command_finds_itself_complete_and_another_is_refused(play, ima
     for other in ("--gamma=3", "--steps=3", "--model=ddpm", "--chunk=12"):
         with pytest.raises(RunError, match=other[2:].split("=")[0]):
             play(f"--npz={images}", f"--out={finished}", other)
+    with jax.default_prng_impl("rbg"), pytest.raises(RunError, match="prng"):
+        play(f"--npz={images}", f"--out={finished.parent / 'other'}", f"--pretrained={finished}/generation_0")
     assert {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()} == before
 
 

@@ -181,6 +181,14 @@ def test_it_vmaps_and_keeps_its_precision():
         assert forecast(reward.astype(np.float32), label, k=2, lam=1.0, generations=1).share.dtype == jnp.float32
 
 
+def test_short_floats_are_forecast_as_float32():
+    """In bfloat16 a course stands still as soon as generations differ by less than 0.4."""
+    reward = jnp.asarray(three_classes(30)[0], jnp.bfloat16)
+    short, whole = (forecast(r, k=2, lam=1.0, generations=1) for r in (reward, reward.astype(jnp.float32)))
+    jax.tree.map(np.testing.assert_array_equal, short, whole)
+    assert short.limit_reward_mean.dtype == jnp.float32
+
+
 GOOD = {"k": 2, "lam": 1.0, "generations": 1}
 
 
@@ -195,6 +203,9 @@ GOOD = {"k": 2, "lam": 1.0, "generations": 1}
         (lambda: forecast(np.zeros(2), np.array([0, -1]), **GOOD), "label=.* outside 0..0"),
         (lambda: forecast(np.zeros(2), np.array([0, 3]), classes=3, **GOOD), "label=.* outside 0..2"),
         (lambda: forecast(np.zeros(2), real_label=np.zeros(2, int), **GOOD), "real_label is given without"),
+        (lambda: forecast(np.array([-1e30, 1e30], np.float32), **GOOD), r"rewards span 2e\+30 temperatures"),
+        (lambda: forecast(np.zeros(2), k=2, lam=1.0, generations=-1), "generations=-1 is no number"),
+        (lambda: required_real_share(np.zeros(2), k=2, generations=0, entropy_floor=0.1), "generations=0 has no"),
         (lambda: forecast(np.zeros(2), k=0.5, lam=1.0, generations=1), "k=0.5 is not a group size"),
         (lambda: forecast(np.zeros(2), k=2, lam=-1.0, generations=1), "lam=-1.0 is not a ratio"),
         (

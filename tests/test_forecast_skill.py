@@ -65,3 +65,9 @@ def test_a_small_run_is_judged(tmp_path, assert_twins):
     assert_twins(tmp_path / "ring-gmm", {"share_0": 0.1}, "foretold.csv")
     assert {path.name for path in (tmp_path / "ring-gmm/figures").iterdir()} == {"shares.png", "reward.png"}
     assert "perfect" in done.stdout and str(tmp_path) in done.stdout
+
+
+def test_what_the_exact_course_does_not_take_leaves_nothing(tmp_path):
+    command = [sys.executable, "-m", "experiments.forecast_skill", "--gamma=1e4", f"--out={tmp_path / 'run'}"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[1])
+    assert done.stderr.startswith("error: --gamma=10000.0 with") and not (tmp_path / "run").exists()

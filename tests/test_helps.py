@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 from absl import flags
+from absl.testing import flagsaver
 
 from experiments import __main__ as listed
-from experiments import common, helps
+from experiments import common, devices, helps
 
 ROOT = Path(__file__).parent.parent
 pytestmark = pytest.mark.filterwarnings("ignore:.*found in sys.modules")
@@ -74,6 +75,36 @@ def test_a_page_tells_defaults_limits_and_choices_and_fits_the_width(define, mon
     assert "what the annotators like; one of distance," in page
     assert page.index("What is played") < page.index("The loop") < page.index("Where results go") < page.index("--out=")
     assert max(len(line) for line in page.splitlines() if not line.startswith(" ")) <= 60
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_number_has_bounds(name, define):
+    define(name)
+    given = ["--rewards=r.npy"] if name == "forecast" else []  # which it needs
+    for flag in common.ours():
+        finite = [] if "or inf" in flag.help else ["inf"]
+        wrong = {"float": ["-1", "nan", *finite], "int": ["-1", "9" * 30]}.get(flag.flag_type(), [])
+        for text in [] if flag.name in devices.FLAGS else wrong:
+            with flagsaver.flagsaver(), pytest.raises(flags.Error, match=f"--{flag.name}="):
+                flags.FLAGS([name, *given, f"--{flag.name}={text}"])
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("gmm", ["--lam=1,1.0", "--out=", "--seeds=10001", "--generations=10001"]),
+        ("crowd", ["--k=²", "--k=2,02", "--k=" + "9" * 5000, "--q=0.1,0.10", "--q=nan", "--lapse=1"]),
+        ("alignment", ["--n=²", "--n=0", "--n=" + "9" * 5000, "--n=2,2", "--beta=1,1"]),
+        ("phase_diagram", ["--trained=²,3", "--trained=4,1001", "--grid=1001"]),
+        ("mitigation", ["--mode_bonuses=inf", "--quotas=0.5,0.5"]),
+        ("detection", ["--k=2,2", "--lam=nan"]),
+    ],
+)
+def test_what_is_no_number_or_comes_twice_is_refused(name, wrong, define):
+    define(name)
+    for flag in wrong:
+        with flagsaver.flagsaver(), pytest.raises(flags.Error, match=flag.partition("=")[0]):
+            flags.FLAGS([name, flag])
 
 
 @pytest.mark.parametrize(

@@ -147,7 +147,7 @@ def test_shares_are_data_of_one_program_that_the_driver_resumes(course, tmp_path
         ({"shares": SHARES[:, :4]}, r"shape \(2, 4\) for 2 models: give \[2, 5\]"),
         ({"shares": SHARES * 0.9}, "do not sum to 1"),
         ({"shares": jnp.array([[1.2, -0.2, 0, 0, 0], [1, 0, 0, 0, 0]])}, "are not shares"),
-        ({"pool_size": (8, 0)}, "take 1 or more"),
+        ({"pool_size": (8, 0)}, "pool_size=0 is not a whole number of at least 1"),
         ({"pool_size": (8,)}, "1 entries of pool_size"),
     ],
 )

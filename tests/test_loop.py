@@ -144,11 +144,28 @@ def test_a_reward_of_another_shape_is_named(reward):
         step(jax.random.key(1), begin(mixing))
 
 
-@pytest.mark.parametrize(("reward", "shape"), [(lambda x: 1.0, r"\(\)"), (lambda x: x[1:, 0], r"\(7,\)")])
-def test_a_reward_gives_a_number_to_each_point(reward, shape):
+@pytest.mark.parametrize(("reward", "what"), [(lambda x: 1.0, "a float"), (lambda x: x[1:, 0], r"the shape \(7,\)")])
+def test_a_reward_gives_a_number_to_each_point(reward, what):
     step, mixing = build(reward)
-    with pytest.raises(ValueError, match=f"returned the shape {shape} for 8 points"):
+    with pytest.raises(ValueError, match=f"returned {what} for 8 points"):
         step(jax.random.key(1), begin(mixing))
+
+
+@pytest.mark.parametrize("weight", [[0.0] * 4, [0.5] * 4, [0.5, 0.5, 0.5, -0.5], [0.5, 0.5, np.nan, 0.0]])
+def test_real_data_whose_weights_do_not_sum_to_one_are_refused(weight):
+    real = cr.Dataset(jnp.zeros((4, 1)), jnp.array(weight))
+    for start in (
+        lambda: begin(cr.replace(), real=real),
+        lambda: cr.start_interacting(jax.random.key(0), [MODEL], [real], reward=[first]),
+    ):
+        with pytest.raises(ValueError, match=r"weight=.*(is no weight|does not sum to 1)"):
+            start()
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16, jnp.float16])
+def test_weights_of_real_data_may_be_rounded(dtype):
+    weight = jnp.full(3, 1 / 3, dtype)  # in bfloat16 they sum to 1.002
+    begin(cr.replace(), real=cr.Dataset(jnp.zeros((3, 1)), weight))
 
 
 def test_an_empty_pool_is_rejected():

@@ -16,6 +16,13 @@ ERRORS = [
     (lambda: mixing.accumulate_subsample(3, 0), "size=0"),
     (lambda: mixing.accumulate_moments().init(data.uniform(jnp.zeros((4, 2, 2))), 2), r"shape \(2, 2\)"),
     (lambda: mix(mixing.accumulate(3), curated(0, 4), slot=2), "adds 4 curated points, but start was told slot=2"),
+    *[
+        (
+            lambda family=family: mix(family, curated(0, 2), real=data.uniform(jnp.arange(6)[:, None])),
+            "float32 .* int32",
+        )
+        for family in (mixing.accumulate(3), mixing.accumulate_subsample(3, 4))
+    ],
 ]
 
 

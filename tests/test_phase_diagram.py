@@ -6,6 +6,7 @@ import io
 import json
 import re
 
+import jax
 import numpy as np
 import pytest
 from absl import flags
@@ -77,7 +78,7 @@ def test_a_run_leaves_tables_figures_and_loops(finished):
     np.testing.assert_allclose(scaled, scaled[0], rtol=1e-5)  # one model of the data, rewards as of each cell
     config = json.loads((finished / "config.json").read_text())["flags"]
     assert config["model"] == "gmm" and config["curated"] == 1000 and config["lam"] == 0.25
-    assert set(phase_diagram.FLAGS_OF_RESULTS) == config.keys()
+    assert {*phase_diagram.FLAGS_OF_RESULTS, "prng"} == config.keys()
 
 
 def test_trained_loops_come_near_the_exact_ones(finished):
@@ -100,6 +101,8 @@ def test_the_same_command_reads_and_another_is_refused(finished, run, capsys):
     assert "lam_gamma.csv is complete" in said and "k=4 is complete" in said and "largest |difference| of kl" in said
     assert "horizon=6, not 7" in run(*SMALL, "--model=gmm", f"--out={finished}", "--horizon=7")
     assert 'model="gmm", not "exact"' in run(*SMALL, f"--out={finished}")
+    with jax.default_prng_impl("rbg"):
+        assert 'prng="threefry2x32", not "rbg"' in run(*SMALL, "--model=gmm", f"--out={finished}")
     assert numbers() == before
 
 
@@ -130,6 +133,7 @@ def test_a_run_cut_off_goes_on_to_the_same_bits(finished, run):
         (["--model=gmm", "--k=2.5"], "--k=2.5"),
         (["--model=gmm", "--generations=9"], "--generations=9"),
         (["--memory=1"], "--memory=1"),
+        (["--gamma=1e38", "--temperature=1e-300"], "--memory=256"),
         (["--r_min=9"], "--r_min=9"),
         (["--model=fame"], "--model=fame"),
     ],

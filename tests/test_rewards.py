@@ -59,6 +59,19 @@ def test_distance_takes_sequences_of_tokens():
     np.testing.assert_array_equal(rewards.distance(jnp.array([0, 0]), 5.0, 2.0)(x), [0, 0, -10])
 
 
+def test_distance_of_pixels_does_not_wrap():
+    x = jnp.array([[16, 0], [100, 0], [0, 255]], jnp.uint8)
+    got = rewards.distance(jnp.zeros(2, jnp.uint8), 0.0, 1.0)(x)
+    np.testing.assert_allclose(got, [-16, -100, -255], rtol=RTOL)
+
+
+def test_distance_has_a_derivative_at_its_target():
+    target = jnp.array([1.0, -2.0])
+    for r_min in (0.0, 1.0):
+        slope = jax.grad(lambda x, r_min=r_min: rewards.distance(target, r_min)(x[None])[0])(target)
+        np.testing.assert_array_equal(slope, 0)
+
+
 def test_class_probability_is_gamma_times_the_softmax(classified):
     classifier, x, probability = classified
     for label in (0, 3):
@@ -98,8 +111,9 @@ def test_combine_is_the_weighted_sum():
     x = jnp.arange(6.0).reshape(3, 2)
     got = rewards.combine([first, lambda x: x[:, 1]], jnp.array([2.0, -0.5]))(x)
     np.testing.assert_array_equal(got, [-0.5, 2.5, 5.5])
-    with pytest.raises(ValueError, match="1 rewards need as many weights, not 2"):
-        rewards.combine([first], jnp.ones(2))
+    for weights, shape in ((jnp.ones(2), r"\(2,\)"), (1.0, r"\(\)")):
+        with pytest.raises(ValueError, match=f"1 rewards need a row of as many weights, not one of shape {shape}"):
+            rewards.combine([first], weights)
 
 
 def test_scale_and_negate():
@@ -157,6 +171,8 @@ def test_an_entropy_bonus_favours_the_rare_by_their_share():
     got = rewards.entropy_bonus(lambda x: x[:, 1], lambda x: x[:, 0].astype(int), 3, 2.0)(x)
     share = np.array([3, 2, 3, 3, 2]) / 5
     np.testing.assert_allclose(got, np.array([1, 1, 3, 0, 5]) - 2 * np.log(share), rtol=RTOL)
+    unknown = rewards.entropy_bonus(lambda x: x[:, 1], lambda x: x[:, 0].astype(int), 2, 2.0)(x)
+    np.testing.assert_array_equal(np.isnan(unknown), x[:, 0] == 2)
     with pytest.raises(ValueError, match="strength=-1"):
         rewards.entropy_bonus(first, first, 3, -1.0)
 

@@ -17,7 +17,7 @@ OPTIONS = {"static": ["k"], "generations": 1}
 
 
 def make(k, lam, temperature):
-    TRACES.append(k)
+    TRACES.append((k, isinstance(lam, jax.core.Tracer)))
     model, mixing = cr.gaussian(), cr.with_real(lam)
     step = cr.retraining(
         model,
@@ -57,7 +57,18 @@ def test_axes_have_names_and_stand_in_the_order_given(swept):
 
 
 def test_each_static_value_is_traced_once_as_a_program_and_data_never_again(swept):
-    assert sorted(swept.traces) == 3 * [2] + 3 * [4]  # `begin` for its shapes and as a program, and `advance`
+    traced = [k for k, is_traced in swept.traces if is_traced]
+    assert sorted(traced) == 3 * [2] + 3 * [4]  # `begin` for its shapes and as a program, and `advance`
+
+
+def test_a_value_that_a_builder_refuses_is_refused_whatever_its_place(swept):
+    tried = [k for k, is_traced in swept.traces if not is_traced]
+    assert tried == 4 * [2]  # two values of each of two axes, and no combinations
+    for axes in ({"lam": [1.0, -3.0]}, {"temperature": [0.0, 1.0, -1.0]}):
+        (name, values), before = *axes.items(), len(TRACES)
+        with pytest.raises(ValueError, match=f"{name}={values[-1]} is not"):
+            cr.sweep(make, AXES | axes, [0], batch=1, **OPTIONS)
+        assert not any(is_traced for _, is_traced in TRACES[before:])
 
 
 def test_cells_side_by_side_give_the_same_numbers(swept):
@@ -101,6 +112,7 @@ def test_a_folder_resumes_to_the_bit_with_the_batch_it_began_with(tmp_path, caps
         ({"static": ["seed"]}, "seed"),
         ({"batch": 0}, "batch=0"),
         ({"seeds": []}, "'seed' has no values"),
+        ({"seeds": [0, 2**32]}, r"seeds=\[4294967296\] are no 32-bit integers"),
     ],
 )
 def test_a_sweep_that_cannot_be_is_refused(change, said):

@@ -10,13 +10,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from commands import command
 
 import curated_retraining as cr
 from curated_retraining import grids, theory
 from curated_retraining.types import Static
 from experiments.gmm import RING
 from experiments.plane import population
-from experiments.two_models import ring, toy
+from experiments.two_models import ring, run, toy
 
 TASTE = ring.Taste(k=4, temperature=1.0, gamma=10.0, r_min=1.0)
 
@@ -75,6 +76,12 @@ def test_exact_courses_of_models_that_take_nothing_from_each_other_are_those_of_
 def python(*arguments):
     command = [sys.executable, "-m", "experiments.two_models", *arguments]
     return subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parent.parent, env=os.environ)
+
+
+def test_what_the_exact_course_does_not_take_is_refused_before_anything_is_played(tmp_path):
+    with command(run) as call:
+        said = call("--part=ring", "--temperature=1e-6", f"--out={tmp_path / 'run'}")
+    assert said and "--temperature=1e-06 makes rewards range over" in said and not (tmp_path / "run").exists()
 
 
 def test_a_run_leaves_numbers_and_figures(tmp_path, assert_twins):

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from curated_retraining.models.finite import finite, nearest
+from curated_retraining.models.finite import at_nearest, finite
 from curated_retraining.types import Array, Model, PRNGKey, State
 
 
@@ -55,6 +55,6 @@ def softmax(support: Array) -> Family:
         return model.sample(key, jax.nn.softmax(logits), num)
 
     def log_prob(logits, x):
-        return jax.nn.log_softmax(logits)[nearest(support, x)]
+        return at_nearest(support, jax.nn.log_softmax(logits), x)
 
     return lambda reference: Policy(jnp.log(reference), jax.nn.softmax, sample, log_prob)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax.tree_util import Partial
 from jax.typing import ArrayLike
 
-from curated_retraining.types import SLACK, Array, Choice, lift, require
+from curated_retraining.types import SLACK, Array, Choice, floating, lift, require
 
 Duel = Callable[[Array, Array], Array]  # x [*event], y [*event] -> [], the probability that x is preferred to y
 
@@ -106,7 +106,8 @@ def of_types(reward: Array, shares: Array) -> Array:
 
 def log_preference(reward: Array, temperature: Array | float) -> Array:
     """`reward / temperature`, shifted; its limit at zero is even among the best and nothing elsewhere."""
-    gap = single(reward) - reward.max()
+    reward = floating(single(reward))
+    gap = reward - reward.max()
     safe = jnp.where(temperature == 0, 1.0, temperature)
     return jnp.where(temperature == 0, jnp.where(gap == 0, 0.0, -jnp.inf), gap / safe)
 
@@ -115,7 +116,8 @@ def single(reward: Array) -> Array:
     """`reward` if it is one float a point; several annotators are an error, and integers, whose differences wrap."""
     if reward.ndim != 1:
         raise ValueError(
-            f"this choice takes one reward a point, not the shape {reward.shape}: combine the annotators first"
+            f"this choice takes one reward a point, not the shape {reward.shape}: end the reward in [:, 0], or combine "
+            "its annotators first"
         )
     if not jnp.issubdtype(reward.dtype, jnp.floating):
         raise ValueError(f"this choice takes real rewards, not {reward.dtype}: let the reward end in .astype(float)")
@@ -134,7 +136,7 @@ def _crowd(shares, temperatures, key, x, reward):
 
 
 def _flipped(choice, share, where, key, x, reward):
-    chosen = jax.nn.softmax(choice(key, x, reward))
+    chosen = jax.nn.softmax(floating(choice(key, x, reward)))
     other = (1 - chosen) / (chosen.shape[0] - 1)
     return jnp.log(chosen + jnp.where(where(x).any(), share, 0.0) * (other - chosen))
 

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jax.tree_util import Partial
 
-from curated_retraining.types import Array, Choice, Curator, Dataset, PRNGKey, Static, lift, require
+from curated_retraining.types import Array, Choice, Curator, Dataset, PRNGKey, Static, floating, lift, require
 
 
 def k_way(k: int, choice: Choice) -> Curator:
@@ -58,7 +58,7 @@ def _chosen(key: PRNGKey, choice: Choice, groups: Array, rewards: Array) -> tupl
     """Whom `choice` takes of each group, `[g]`, and by which logits, `[g, k]`."""
     num, k = groups.shape[:2]
     choice_key, gumbel_key = jax.random.split(key)
-    logits = jax.vmap(choice)(jax.random.split(choice_key, num), groups, rewards)
+    logits = floating(jax.vmap(choice)(jax.random.split(choice_key, num), groups, rewards))
     if logits.shape != (num, k):
         raise ValueError(
             f"a choice among {k} returned logits of shape {logits.shape[1:]}: return one number a candidate"
@@ -67,9 +67,9 @@ def _chosen(key: PRNGKey, choice: Choice, groups: Array, rewards: Array) -> tupl
 
 
 def _group_size(k: int) -> Static:
-    if k < 2:
-        raise ValueError(f"k={k} leaves nothing to choose from: take groups of 2 or more")
-    return Static(k)
+    if k < 2 or k != int(k):
+        raise ValueError(f"k={k} leaves nothing to choose from: take groups of 2 or more, a whole number")
+    return Static(int(k))
 
 
 def _decided(logits: Array) -> Array:

@@ -9,7 +9,7 @@ from jax.typing import ArrayLike
 
 from curated_retraining import data
 from curated_retraining.curation.choices import log_preference, of_types, single, types_of_annotators
-from curated_retraining.types import SLACK, Array, Curator, Dataset, lift, require
+from curated_retraining.types import SLACK, Array, Curator, Dataset, floating, lift, require
 
 
 def tilt(temperature: float | Array = 1.0) -> Curator:
@@ -94,7 +94,7 @@ def _top_fraction(share, key, pool, reward):
 
 def _threshold(least, key, pool, reward):
     del key
-    kept = (single(reward) >= least).astype(reward.dtype)
+    kept = (single(reward) >= least).astype(floating(reward).dtype)
     total = kept.sum()
     told = (total > 0) & ~jnp.isnan(reward).any()
     return Dataset(pool, jnp.where(told, kept / total, jnp.nan))  # nobody kept: seen in effective_size

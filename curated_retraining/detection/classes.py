@@ -74,7 +74,7 @@ def _class_rewards(before, after, k):
         return jnp.clip(r - r.max(), -RANGE, 0.0)
 
     r = jax.lax.fori_loop(0, STEPS, closer, jnp.zeros_like(p))
-    error = jnp.abs(made(p, r) - target).max()
+    missed = jnp.abs(made(p, r) / target - 1).max() >= 1e-3  # relative: of a rare class any growth is a small number
     by_p, by_r = jax.jacobian(made, argnums=(0, 1))(p, r)
     solve = jnp.linalg.pinv(by_r, rtol=1e-5)  # a constant changes nothing
 
@@ -84,8 +84,8 @@ def _class_rewards(before, after, k):
     centre = jnp.eye(len(p)) - p[None]
     from_after, from_before = centre @ solve, -centre @ solve @ by_p - jnp.outer(jnp.ones_like(p), r)
     covariance = from_after @ spread(target, after) @ from_after.T + from_before @ spread(p, before) @ from_before.T
-    found = jnp.where(error < 1e-4, r - p @ r, jnp.nan)
-    return ClassRewards(found, jnp.where(error < 1e-4, jnp.sqrt(jnp.diag(covariance)), jnp.nan))
+    found = ClassRewards(r - p @ r, jnp.sqrt(jnp.diag(covariance)))
+    return jax.tree.map(lambda values: jnp.where(missed, jnp.nan, values), found)
 
 
 def _chernoff(share: Array, budget: Array, end: float) -> Array:

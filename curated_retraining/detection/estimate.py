@@ -81,7 +81,7 @@ def detect(
 
     Raises:
         ValueError: where samples are missing or all alike, a number is not finite, K, τ, λ or the level are out of
-            range, or λ is asked of no real data.
+            range, `before` spans more than 65,536 τ and no `reward_range` is given, or λ is asked of no real data.
     """
     samples = [row(name, values) for name, values in (("before", before), ("after", after))]
     samples.append(samples[0][:1] if real is None else row("real", real))  # of no weight in the pure loop

@@ -12,12 +12,13 @@ import numpy as np
 from jax.tree_util import Partial
 from tqdm import tqdm
 
+from curated_retraining import guards
 from curated_retraining.driver import checkpoints, disks, histories, interrupts
 from curated_retraining.driver.folders import absolute, claimed, write
 from curated_retraining.driver.generations import Cells, History, advanced
 from curated_retraining.driver.histories import Place
 from curated_retraining.driver.processes import RunError, by_first, first, several, together
-from curated_retraining.driver.tables import table
+from curated_retraining.driver.tables import columns, table
 
 BEHIND = 1.05  # how much longer the history may have become before `metrics.csv` is written anew
 
@@ -62,13 +63,18 @@ def drive(
     writes it, all save what they hold of the state, and a `RunError` or a signal in one stops all.
 
     Raises:
-        ValueError: where there are several processes and no `sharding`.
+        ValueError: before anything is written, where there are several processes and no `sharding`, `generations` < 0,
+            `every` or `keep` < 1, or `settings` are no JSON; and before anything is kept, where two columns of
+            `metrics.csv` have one name.
         RunError: where the folder is not writable, in use, another run's or taken away, no checkpoint in it is intact,
             a metric or a part of the state is not finite or unlike what it was, or a signal stops the run. What was
             there stays as it was, and the generations before an error of the numbers are kept.
     """
     if sharding is None and several():
         raise ValueError("several processes share a state: give `sharding`, over a mesh of all their devices")
+    guards.whole("generations", generations, 0)
+    guards.whole("every", every, 1)
+    guards.whole("keep", 1 if keep is None else keep, 1)
     folder = absolute(folder)
     with (
         claimed(folder, settings, cells=cells, begun=partial(_begun, folder)) as require_ours,
@@ -98,6 +104,7 @@ def drive(
 
         try:
             for generation, after, row in advanced(begin, advance, state=state, done=saved, **options):
+                columns(row, cells)
                 _require_alike(folder, [*rows[:1], row])
                 rows.append(row)
                 state = after

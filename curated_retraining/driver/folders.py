@@ -34,9 +34,10 @@ def claimed(
     been taken away since. Of several processes, which share their files, the first holds it for all.
 
     Raises:
+        ValueError: where a setting is no JSON.
         RunError: where the folder is not writable, in use or another run's.
     """
-    config: dict[str, Any] = {"flags": json.loads(json.dumps(dict(settings)))}
+    config: dict[str, Any] = {"flags": {name: _as_json(name, value) for name, value in settings.items()}}
     if cells is not None:
         config["cells"] = [spelled(cell) for cell in cells]
     with contextlib.ExitStack() as stack:
@@ -112,6 +113,16 @@ def _held(folder: Path, config: dict[str, Any], begun: Callable[[], bool]) -> It
         if config != found:
             _write(folder / "config.json", json.dumps(config, indent=2) + "\n")
         yield functools.partial(_require_ours, folder, lock)
+
+
+def _as_json(name: str, value: Any) -> Any:
+    """`value` as it is read again."""
+    try:
+        return json.loads(json.dumps(value))
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"settings: {name}={value!r} is no JSON ({error}): give numbers of Python, as .item() or .tolist() does"
+        ) from error
 
 
 def _nothing() -> None:

@@ -59,7 +59,8 @@ def forecast(
 
     Raises:
         ValueError: where lengths do not agree, there are no samples, a number is not finite, a label is not a class,
-            or λ, K or the temperature are out of range.
+            λ, K, the temperature or `generations` are out of range, or rewards span more than 65,536 τ and no
+            `reward_range` is given.
     """
     return predicted(
         *pose(

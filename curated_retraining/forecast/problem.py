@@ -9,9 +9,10 @@ import numpy as np
 from jax.core import Tracer
 
 from curated_retraining import theory
-from curated_retraining.types import Array, require
+from curated_retraining.types import Array, floating, require
 
 CHUNK = 8  # loops that are followed at a time: memory grows with it
+WIDEST = 2.0**16  # range of rewards / τ: where float32 knows them to 1/256 and tables are 1.6 MB a sample
 
 
 class Fixed(NamedTuple):
@@ -52,6 +53,7 @@ def pose(
     require("k", k, lambda k: k >= 1, "is not a group size: take a number of at least 1, or inf")
     require("lam", lam, lambda v: v >= 0, "is not a ratio #curated / #real: take a number of at least 0, or inf")
     require("temperature", temperature, lambda t: t >= 0, "is not a temperature: take a number of at least 0")
+    require("generations", generations, lambda num: num >= 0, "is no number of retrainings: take 0 or more")
     if real_reward is not None and (label is None) != (real_label is None):
         raise ValueError("one of label and real_label is given: the model and the real data need both or none")
     rewards, labels = row("reward", reward), _labels("label", label, np.shape(reward))
@@ -118,12 +120,11 @@ def entropy(share: Array) -> Array:
 
 
 def row(name: str, values: Array) -> Array:
-    """The finite rewards `[n]` of at least one sample, floating; `ValueError` says of `name` what is wrong."""
+    """The finite rewards `[n]` of at least one sample, float32 or more; `ValueError` says of `name` what is wrong."""
     if np.ndim(values) != 1 or np.shape(values)[0] == 0:
         raise ValueError(f"{name} of shape {np.shape(values)} is not a row of rewards: give one number a sample")
     require(name, values, np.isfinite, "has a value that is not finite: leave such samples out")
-    values = jnp.asarray(values)
-    return values if jnp.issubdtype(values.dtype, jnp.floating) else values.astype(float)
+    return floating(values)
 
 
 def _labels(name: str, label: Array | None, shape: tuple[int, ...]) -> Array:
@@ -134,9 +135,19 @@ def _labels(name: str, label: Array | None, shape: tuple[int, ...]) -> Array:
 
 
 def bound(reward: Array, temperature: Array | float) -> float:
-    """A static bound on the range of rewards: a power of two, so that few programs compile."""
+    """A static bound on the range of rewards / τ: a power of two, so that few programs compile.
+
+    Raises:
+        ValueError: where the range is over `WIDEST`.
+    """
     if isinstance(reward, Tracer) or isinstance(temperature, Tracer):
         return 100.0
     degrees = np.asarray(temperature)
     coldest = np.min(degrees, where=degrees > 0, initial=np.inf)  # best-of-K, at 0, needs no range
-    return 2.0 ** float(np.ceil(np.log2(max(np.ptp(np.asarray(reward)) / coldest, 4.0))))
+    spread = np.ptp(np.asarray(reward)) / coldest
+    if spread > WIDEST:
+        raise ValueError(
+            f"rewards span {spread:.3g} temperatures, more than {WIDEST:.0f}, which needs too many nodes: "
+            "raise the temperature, or take 0, which is best-of-K"
+        )
+    return 2.0 ** float(np.ceil(np.log2(max(spread, 4.0))))

@@ -39,6 +39,8 @@ def required_real_share(
         ValueError: as `forecast`, or where no floor or an impossible one is given.
     """
     fixed, problem = pose(reward, label, lam=0.0, **options)
+    if fixed.generations < 1:
+        raise ValueError(f"generations={fixed.generations} has no retraining to keep anything in: take 1 or more")
     if keep is None and entropy_floor is None:
         raise ValueError("keep=None and entropy_floor=None: say what is to be kept, such as keep=(0, 0.05)")
     if keep is not None and not (0 <= keep[0] < fixed.classes and 0 < keep[1] < 1):

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from curated_retraining.types import Array
+from curated_retraining.types import Array, floating
 
 CHUNK = 256  # points at a time: 256 × 5,000 distances take 15 MB
 
@@ -34,7 +34,7 @@ def extract(features: Callable[[Array], Array], x: Array, chunk: int) -> Array:
     feature = map_chunks(features, x, checked(chunk))
     if feature.ndim != 2:
         raise ValueError(f"features of shape {feature.shape} for {x.shape[0]} points: return one vector [d] a point")
-    return feature.astype(jnp.promote_types(feature.dtype, jnp.float32))
+    return floating(feature)
 
 
 def checked(chunk: int) -> int:

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax.tree_util import Partial
 
-from curated_retraining.types import Array, Generation, Metrics, Model, Static, lift, lift_all
+from curated_retraining.types import Array, Generation, Metrics, Model, Static, floating, lift, lift_all, require
 
 
 def join(*metrics: Metrics) -> Metrics:
@@ -21,6 +21,9 @@ def reward_moments() -> Metrics:
 
 def reward_quantiles(levels: Sequence[float] = (0.05, 0.5, 0.95)) -> Metrics:
     """`reward_q5`, ...: the rewards below which the given shares of the pool, in [0, 1], lie."""
+    require(
+        "levels", levels, lambda q: (q >= 0) & (q <= 1), "are not shares: take numbers in [0, 1], such as 0.05 for 5 %"
+    )
     return Partial(_reward_quantiles, Static(tuple(levels)))
 
 
@@ -53,18 +56,22 @@ def kl_to_sample(reference: Array, neighbour: int = 5, points: int | None = None
     """`kl` KL(pool ‖ reference) in nats, estimated from `reference` samples `[m, *event]` by k-th neighbours.
 
     The estimator of Wang, Kulkarni, Verdú (2009), with `neighbour` ≥ 1 for k, on the first `points` of the pool (all by
-    default); its cost is their number times (their number + m). Points that coincide make it infinite.
+    default), more than k of them, and k ≤ m; its cost is their number times (their number + m). Points that coincide
+    make it infinite.
     """
-    if neighbour < 1:
-        raise ValueError(f"neighbour={neighbour} is not a rank: take 1 or more")
+    if not 1 <= neighbour <= reference.shape[0]:
+        raise ValueError(f"neighbour={neighbour} is not a rank: take 1 to {reference.shape[0]}, the reference's points")
     return Partial(_kl_to_sample, reference, Static((neighbour, points)))
 
 
 def mmd(reference: Array, bandwidth: float | Array) -> Metrics:
     """`mmd`: unbiased squared maximum mean discrepancy of pool and `reference` (Gretton et al. 2012, lemma 6).
 
-    The kernel is Gaussian, of sd `bandwidth` > 0 in the units of the data; `reference` is `[m, *event]`, m ≥ 2.
+    The kernel is Gaussian, of sd `bandwidth` > 0 in the units of the data; `reference` is `[m, *event]`; m, and the
+    number of points of the pool, are at least 2.
     """
+    require("bandwidth", bandwidth, lambda sd: (sd > 0) & (sd < jnp.inf), "is not an sd: take a positive finite number")
+    _require_pair("reference", reference)
     return Partial(_mmd, reference, bandwidth)
 
 
@@ -127,6 +134,8 @@ def _kl_to_sample(reference, settings: Static, record):
     k, points = settings.value
     pool = _flat(record.pool)[:points]
     n, dimension = pool.shape
+    if n <= k:
+        raise ValueError(f"neighbour={k} needs more than {n} points of the pool: take a smaller rank or more points")
     other = _flat(reference)
 
     def log_ratio(point):
@@ -138,6 +147,7 @@ def _kl_to_sample(reference, settings: Static, record):
 
 
 def _mmd(reference, bandwidth, record):
+    _require_pair("pool", record.pool)
     pool, other = _flat(record.pool), _flat(reference)
 
     def kernel_sum(x, y):
@@ -152,6 +162,11 @@ def _mmd(reference, bandwidth, record):
 
     between = kernel_sum(pool, other) / float(pool.shape[0] * other.shape[0])
     return {"mmd": within(pool) + within(other) - 2 * between}
+
+
+def _require_pair(name: str, points: Array) -> None:
+    if points.shape[0] < 2:
+        raise ValueError(f"{name} of shape {points.shape} has no two points to compare: give two or more")
 
 
 def _snapshot(num: Static, record):
@@ -170,7 +185,8 @@ def _smallest(values: Array, k: int) -> Array:
 
 
 def _flat(x):
-    return x.reshape(x.shape[0], -1)
+    """Vectors of floats: differences of integers may wrap."""
+    return floating(x).reshape(x.shape[0], -1)
 
 
 def _squared_distances(point, points):

@@ -10,7 +10,7 @@ from jax.tree_util import Partial
 from jax.typing import ArrayLike
 
 from curated_retraining.models.samplers import Sampler, ancestral
-from curated_retraining.models.trained import Trained, trained
+from curated_retraining.models.trained import Trained, of_floats, trained
 from curated_retraining.networks.mlp import TimeMLP, time_features
 from curated_retraining.types import Array, Model, PRNGKey, Static
 
@@ -73,11 +73,11 @@ def ddpm(
         noise = jax.random.normal(first_key, (num, *state.event.shape), state.event.dtype)
 
         def predict(x, level):
-            return jnp.asarray(network.apply(state.average, x, features[level][None]))
+            return jnp.asarray(network.apply(state.average, x, features[level][None]), x.dtype)
 
         return sampler(path_key, noise, kept, predict)
 
-    init, fit = trained(init_params, loss, prepare=prepare, **training)
+    init, fit = of_floats(trained(init_params, loss, prepare=prepare, **training))
     return Model(init, fit, sample, log_prob=None)
 
 

@@ -1,18 +1,18 @@
 """Distributions on a finite support: the perfect learner."""
 
-import jax
 import jax.numpy as jnp
 from jax.tree_util import Partial
 
-from curated_retraining.data import cumulative, draw_index
+from curated_retraining.data import draw, nearest
 from curated_retraining.types import Array, Dataset, Model, PRNGKey
 
 
 def finite(support: Array) -> Model:
     """All distributions on the rows of `support` `[s, *event]`; the state is the probabilities `[s]`.
 
-    The fit is exact: the weighted histogram. A point off the support counts for the nearest row (Euclidean), so real
-    data can be given as they are; `log_prob` is the natural log of that row's mass.
+    The fit is exact: the weighted histogram. A point off the support counts for the `data.nearest` row (Euclidean), so
+    real data can be given as they are; `log_prob` is the natural log of that row's mass. Where there is none, such as
+    for NaN, `log_prob` is NaN, and so is the whole fit to such a point of any weight.
     """
     support = jnp.asarray(support)
     if support.shape[0] < 1:
@@ -32,21 +32,20 @@ def _init(support, key, x):
 
 def _fit(support, key, state, data: Dataset):
     del key
-    return jnp.zeros_like(state).at[nearest(support, data.x)].add(data.weight)
+    row = nearest(data.x, support)
+    lost = jnp.any((row < 0) & (data.weight > 0))
+    return jnp.where(lost, jnp.nan, jnp.zeros_like(state).at[row].add(data.weight))
 
 
 def _sample(support, key: PRNGKey, state: Array, num: int) -> Array:
-    return support[draw_index(key, cumulative(state), num)]
+    return draw(key, Dataset(support, state), num)
 
 
 def _log_prob(support, state, x):
-    return jnp.log(state[nearest(support, x)])
+    return at_nearest(support, jnp.log(state), x)
 
 
-def nearest(support: Array, x: Array) -> Array:
-    """The row of `support` nearest each of `x`, by differences: a copy of a row is at distance exactly zero."""
-
-    def one(point):
-        return jnp.argmin(jax.vmap(lambda row: jnp.sum((row - point) ** 2))(support))
-
-    return jax.lax.map(one, x, batch_size=4096)
+def at_nearest(support: Array, values: Array, x: Array) -> Array:
+    """The entry of `values` `[s]` that belongs to the row of `support` nearest each of `x`, NaN where there is none."""
+    row = nearest(x, support)
+    return jnp.where(row < 0, jnp.nan, values[row])

@@ -6,9 +6,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from curated_retraining.models.trained import trained
+from curated_retraining.models.trained import of_floats, trained
 from curated_retraining.networks.mlp import MLP
-from curated_retraining.types import Array, Model, State
+from curated_retraining.types import Array, Model, State, floating
 
 _LEAST = 1e-3  # the least slope at a knot and the least share of a bin, as in the source
 
@@ -57,9 +57,9 @@ def flow(*, layers: int = 6, bins: int = 8, width: int = 64, depth: int = 2, bou
         return _to_data(network(noise.shape[1]), bound, state.average, noise)
 
     def log_prob(state, x):
-        return log_density(state.average, x)
+        return log_density(state.average, floating(x))
 
-    init, fit = trained(init_params, loss, **training)
+    init, fit = of_floats(trained(init_params, loss, **training))
     return Model(init, fit, sample, log_prob)
 
 

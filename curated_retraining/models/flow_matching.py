@@ -6,9 +6,9 @@ import jax.numpy as jnp
 
 from curated_retraining.models.couplings import Coupling, independent
 from curated_retraining.models.solvers import Solver, heun, solve
-from curated_retraining.models.trained import trained
+from curated_retraining.models.trained import of_floats, trained
 from curated_retraining.networks.mlp import TimeMLP, time_features
-from curated_retraining.types import Model
+from curated_retraining.types import Model, floating
 
 
 def flow_matching(
@@ -53,14 +53,14 @@ def flow_matching(
         return jnp.mean((network.apply(params, between, features) - velocity) ** 2)
 
     def velocity_of(state):
-        return lambda x, time: network.apply(state.average, x, time_features(time[None]))
+        return lambda x, time: jnp.asarray(network.apply(state.average, x, time_features(time[None])), x.dtype)
 
     def sample(key, state, num):
         noise = jax.random.normal(key, (num, *state.event.shape), state.event.dtype)
         return solve(solver, velocity_of(state), noise, 0.0, 1.0, sample_steps)
 
     def log_prob(state, x):
-        velocity = velocity_of(state)
+        x, velocity = floating(x), velocity_of(state)
 
         def with_divergence(point, time):
             return velocity(point[0], time), _divergence(lambda x: velocity(x, time), point[0])
@@ -68,7 +68,7 @@ def flow_matching(
         noise, change = solve(solver, with_divergence, (x, jnp.zeros(x.shape[0])), 1.0, 0.0, sample_steps)
         return jax.scipy.stats.norm.logpdf(noise.reshape(x.shape[0], -1)).sum(axis=-1) + change
 
-    init, fit = trained(init_params, loss, prepare=prepare, **training)
+    init, fit = of_floats(trained(init_params, loss, prepare=prepare, **training))
     return Model(init, fit, sample, log_prob)
 
 

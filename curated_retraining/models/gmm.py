@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax.tree_util import Partial
 
 from curated_retraining.data import cumulative, draw, draw_index, uniform
-from curated_retraining.types import Array, Dataset, Model, PRNGKey, Static
+from curated_retraining.types import Array, Dataset, Model, PRNGKey, Static, continuous
 
 
 class Mixture(NamedTuple):
@@ -23,7 +23,7 @@ def gmm(components: int, steps: int = 20, ridge: float = 1e-4) -> Model:
 
     `ridge` > 0 is added to the diagonal of each covariance (squared units of the data). Starts from k-means++ seeds
     (Arthur, Vassilvitskii 2007), each the best of eight. A component that has lost all its points keeps its place with
-    weight zero.
+    weight zero. The state and samples are of the dtype of the example points, float32 at least.
     """
     if components < 1 or steps < 1:
         raise ValueError(f"components={components}, steps={steps}: a mixture needs 1 or more of each")
@@ -43,6 +43,7 @@ def gaussian(ridge: float = 1e-6) -> Model:
 
 
 def _init(components: Static, ridge, key: PRNGKey, x: Array) -> Mixture:
+    x = continuous(x)
     k, d = components.value, x.shape[1]
     first_key, later_key = jax.random.split(key)
     first = draw(first_key, uniform(x), 1)[0]
@@ -56,8 +57,8 @@ def _init(components: Static, ridge, key: PRNGKey, x: Array) -> Mixture:
 
     squared, later = jax.lax.scan(seed, _squared_distance(x, first), jax.random.split(later_key, k)[1:])
     spread = jnp.sqrt(squared.mean() / d + ridge)
-    chol = jnp.broadcast_to(spread * jnp.eye(d), (k, d, d))
-    return Mixture(jnp.full(k, 1 / k, float), jnp.concatenate([first[None], later]), chol)
+    chol = jnp.broadcast_to(spread * jnp.eye(d, dtype=x.dtype), (k, d, d))
+    return Mixture(jnp.full(k, 1 / k, x.dtype), jnp.concatenate([first[None], later]), chol)
 
 
 def _squared_distance(x, point):
@@ -66,10 +67,11 @@ def _squared_distance(x, point):
 
 def _fit(steps: Static, ridge, key, state: Mixture, data: Dataset) -> Mixture:
     del key
-    x = data.x.T
+    dtype = state.mean.dtype
+    x, weight = continuous(data.x).T.astype(dtype), data.weight.astype(dtype)
 
     def step(state, _):
-        share = jax.nn.softmax(_joint(state, x), axis=0) * data.weight[None]
+        share = jax.nn.softmax(_joint(state, x), axis=0) * weight[None]
         return _maximise(state, share, x, ridge), None
 
     return jax.lax.scan(step, state, length=steps.value)[0]
@@ -83,7 +85,7 @@ def _maximise(state: Mixture, share: Array, x: Array, ridge) -> Mixture:
     mean = of_mass @ x.T
     centred = _centred(x, mean)
     covariance = jnp.einsum("kin,kjn->kij", of_mass[:, None] * centred, centred)
-    chol = jnp.linalg.cholesky(covariance + ridge * jnp.eye(x.shape[0])[None])
+    chol = jnp.linalg.cholesky(covariance + ridge * jnp.eye(x.shape[0], dtype=x.dtype)[None])
     return Mixture(
         mass / mass.sum(),
         jnp.where(alive[:, None], mean, state.mean),
@@ -110,5 +112,5 @@ def _log_prob(state: Mixture, x: Array) -> Array:
 def _sample(key: PRNGKey, state: Mixture, num: int) -> Array:
     component_key, noise_key = jax.random.split(key)
     component = draw_index(component_key, cumulative(state.weight), num)
-    noise = jax.random.normal(noise_key, (num, state.mean.shape[1]))
+    noise = jax.random.normal(noise_key, (num, state.mean.shape[1]), state.mean.dtype)
     return state.mean[component] + jax.vmap(jnp.matmul)(state.chol[component], noise)

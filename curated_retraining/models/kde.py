@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jax.tree_util import Partial
 
 from curated_retraining.data import draw, uniform
-from curated_retraining.types import Array, Dataset, Model, PRNGKey, Static, require
+from curated_retraining.types import Array, Dataset, Model, PRNGKey, Static, continuous, require
 
 
 def kde(bandwidth: float | Array, size: int = 4096) -> Model:
@@ -26,11 +26,11 @@ def kde(bandwidth: float | Array, size: int = 4096) -> Model:
 
 
 def _init(size: Static, key: PRNGKey, x: Array) -> Array:
-    return draw(key, uniform(x), size.value)
+    return draw(key, uniform(continuous(x)), size.value)
 
 
 def _fit(key: PRNGKey, points: Array, data: Dataset) -> Array:
-    return draw(key, data, points.shape[0])
+    return draw(key, data, points.shape[0]).astype(points.dtype)
 
 
 def _sample(bandwidth, key: PRNGKey, points: Array, num: int) -> Array:

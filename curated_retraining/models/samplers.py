@@ -29,7 +29,7 @@ def ancestral(steps: int | None = None, eta: float = 1.0) -> Sampler:
     def sample(key, x, kept, predict):
         levels = len(kept)
         visited = np.round(np.linspace(levels - 1, 0, _checked(steps, levels))).astype(int)
-        now, after = _pairs(kept, visited)
+        now, after = _pairs(kept, visited, x.dtype)
 
         def denoise(x, inputs):
             key, level, now, after = inputs
@@ -65,7 +65,7 @@ def multistep(steps: int = 25, start: float = -3.0) -> Sampler:
             raise ValueError(f"start={start} is cleaner than the least noise, at {ratio[0]:.2f}: lower it")
         wanted = np.linspace(max(ratio[-1], start), ratio[0], _checked(steps, len(kept)))
         visited = np.unique(np.abs(ratio[:, None] - wanted).argmin(axis=0))[::-1]
-        now, after = _pairs(kept, visited)
+        now, after = _pairs(kept, visited, x.dtype)
         gap = np.append(np.diff(ratio[visited]), np.inf)
         weight = np.append(0.0, gap[1:-1] / (2 * gap[:-2])) if len(visited) > 1 else np.zeros(0)
         weight = np.append(weight, 0.0)  # the first and the last step are of first order
@@ -90,6 +90,6 @@ def _checked(steps: int | None, levels: int) -> int:
     return steps
 
 
-def _pairs(kept: np.ndarray, visited: np.ndarray) -> tuple[Array, Array]:
+def _pairs(kept: np.ndarray, visited: np.ndarray, dtype: jnp.dtype) -> tuple[Array, Array]:
     """What is kept of the signal at each visited level and at the next, which is all of it in the end."""
-    return jnp.asarray(kept[visited], float), jnp.asarray(np.append(kept[visited[1:]], 1.0), float)
+    return jnp.asarray(kept[visited], dtype), jnp.asarray(np.append(kept[visited[1:]], 1.0), dtype)

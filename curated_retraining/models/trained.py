@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from curated_retraining.data import cumulative, draw_index, spread
-from curated_retraining.types import Array, Dataset, PRNGKey, State
+from curated_retraining.types import Array, Dataset, PRNGKey, State, continuous
 
 MOST_AHEAD, ROOM = 64, 2**23  # steps that are prepared at once, and the bytes that they may take
 
@@ -86,7 +86,8 @@ def trained(
             updates, moments = optimizer.update(gradient, state.optimizer, state.params)
             params = optax.apply_updates(state.params, updates)
             decay = jnp.minimum(ema, (1 + t) / (10 + t))
-            average = optax.incremental_update(params, state.average, 1 - decay)
+            average = optax.incremental_update(params, state.average, 1 - decay)  # in float64 where that is enabled
+            average = jax.tree.map(lambda new, old: new.astype(old.dtype), average, state.average)
             return state._replace(params=params, average=average, optimizer=moments), None
 
         def block(state, inputs):
@@ -99,6 +100,18 @@ def trained(
         ahead = _ahead(steps, jax.eval_shape(drawn, key, key))
         inputs = batch_keys, prepare_keys, loss_keys, jnp.arange(steps)
         return jax.lax.scan(block, begin, jax.tree.map(lambda leaf: leaf.reshape(-1, ahead), inputs))[0]
+
+    return Trainer(init, fit)
+
+
+def of_floats(trainer: Trainer) -> Trainer:
+    """`trainer` for points that are moved or noised: float32 at least; integers are refused."""
+
+    def init(key, x):
+        return trainer.init(key, continuous(x))
+
+    def fit(key, state, data):
+        return trainer.fit(key, state, Dataset(continuous(data.x), data.weight))
 
     return Trainer(init, fit)
 

@@ -8,7 +8,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jax.tree_util import Partial
 
 from curated_retraining.data import BATCH, draw, spread
-from curated_retraining.types import Array, Dataset, Model, PRNGKey, State, Static, lift, lift_all
+from curated_retraining.types import Array, Dataset, Model, PRNGKey, State, Static, floating, lift, lift_all
 
 
 def from_scratch(model: Model) -> Model:
@@ -143,6 +143,7 @@ def _placed(state: State, how: Static) -> State:
 
 
 def _init_standardised(init, key, x):
+    x = floating(x)
     shift = x.mean(axis=0)
     scale = jnp.where(jnp.ptp(x, axis=0) > 0, x.std(axis=0), 1.0)  # a coordinate that never varies is only shifted
     return Standardised(shift, scale, init(key, jax.vmap(lambda row: (row - shift) / scale)(x)))

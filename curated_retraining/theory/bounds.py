@@ -5,12 +5,15 @@ Everywhere λ = #curated / #real in [0, ∞], K is any real ≥ 1 or ∞, a = e^
 
 import jax.numpy as jnp
 
-from curated_retraining.theory.dynamics import curated_share
-from curated_retraining.types import Array, require
+from curated_retraining.theory.dynamics import curated_share, real_share
+from curated_retraining.theory.operator import require_group_size
+from curated_retraining.types import Array, floating, require
 
 
 def reward_increment_bound(p: Array, r: Array, *, k: Array | float) -> Array:
     """The least increase of E[e^r] in one generation of the pure loop: ((K − 1) / K) Var_p[e^r] / e^{r_*}, `[]`."""
+    require_group_size(k)
+    p, r = floating(p), floating(r)
     best = jnp.where(p > 0, r, -jnp.inf).max()
     relative = jnp.where(p > 0, jnp.exp(r - best), 0.0)
     mean = p @ relative
@@ -29,8 +32,10 @@ def reward_floor(p_ref: Array, r: Array, *, k: Array | float, lam: Array | float
     """
     if order not in (1, 2, 3):
         raise ValueError(f"order={order} is not a proven power of 1 / (1 + λ): take 1, 2 or 3")
-    share = curated_share(lam)
-    return p_ref @ jnp.exp(r) + share * (1 - share) ** (order - 1) * reward_increment_bound(p_ref, r, k=k)
+    p_ref, r = floating(p_ref), floating(r)
+    mean = p_ref @ jnp.exp(jnp.where(p_ref > 0, r, -jnp.inf))
+    share = curated_share(lam) * real_share(lam) ** (order - 1)
+    return mean + share * reward_increment_bound(p_ref, r, k=k)
 
 
 def kl_ceiling(*, k: Array | float, lam: Array | float) -> Array:
@@ -39,7 +44,7 @@ def kl_ceiling(*, k: Array | float, lam: Array | float) -> Array:
     From p_0 = p_ref it bounds D_∞(p_t ‖ p_ref) for all t, hence KL(p_t ‖ p_ref). With a bounded reward `effective_k`
     may stand for K.
     """
-    require("k", k, lambda k: k >= 1, "is not a group size: take a number of at least 1, or inf")
+    require_group_size(k)
     require("lam", lam, lambda v: v >= 0, "is not a ratio #curated / #real: take a number of at least 0, or inf")
     excess = jnp.asarray(k, float) - 1
     load = jnp.where((lam == 0) | (excess == 0), 0.0, lam * excess)
@@ -48,7 +53,8 @@ def kl_ceiling(*, k: Array | float, lam: Array | float) -> Array:
 
 def real_kl_ceiling(lam: Array | float) -> Array:
     """log(1 + λ) nats, which KL(p_ref ‖ p_t) never exceeds for t ≥ 1, whatever K and r: p_t ≥ (1 − η) p_ref, `[]`."""
-    return -jnp.log1p(-curated_share(lam))
+    require("lam", lam, lambda v: v >= 0, "is not a ratio #curated / #real: take a number of at least 0, or inf")
+    return jnp.log1p(jnp.asarray(lam, float))
 
 
 def contraction_rate(*, k: Array | float, lam: Array | float) -> Array:
@@ -57,13 +63,14 @@ def contraction_rate(*, k: Array | float, lam: Array | float) -> Array:
     Below one, at λ < 1 / (K − 1), the limit is unique and reached geometrically. With a bounded reward `effective_k`
     may stand for K.
     """
-    require("k", k, lambda k: k >= 1, "is not a group size: take a number of at least 1, or inf")
+    require_group_size(k)
     share = curated_share(lam)
     return jnp.where(share == 0, 0.0, share * jnp.where(share == 0, 1.0, k))
 
 
 def tail_rate(*, k: Array | float, gap: Array | float) -> Array:
     """ρ of 1 − P_t(best level) ~ ρ^t in the pure loop, `gap` Δ > 0 above the next level: K / (1 + (K − 1) e^Δ)."""
+    require_group_size(k)
     require("gap", gap, lambda g: g > 0, "is not a gap between reward levels: take a positive number")
     k = jnp.asarray(k, float)
     return 1 / (1 / k + (1 - 1 / k) * jnp.exp(gap))
@@ -71,6 +78,7 @@ def tail_rate(*, k: Array | float, gap: Array | float) -> Array:
 
 def effective_k(*, k: Array | float, reward_range: Array | float) -> Array:
     """The largest value H^K can take with rewards of range R: K / (1 + (K − 1) e^{−R}), and e^R at K = ∞."""
+    require_group_size(k)
     k = jnp.asarray(k, float)
     return 1 / (1 / k + (1 - 1 / k) * jnp.exp(-jnp.asarray(reward_range, float)))
 

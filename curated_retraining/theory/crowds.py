@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 
 from curated_retraining.theory.dynamics import pure_limit
-from curated_retraining.theory.operator import Operator
-from curated_retraining.types import Array, require
+from curated_retraining.theory.operator import Operator, log_mean_exp, require_group_size
+from curated_retraining.types import Array, floating, require
 
 
 def crowd_potential(p: Array, r: Array, users: Array) -> Array:
@@ -15,7 +15,7 @@ def crowd_potential(p: Array, r: Array, users: Array) -> Array:
     function (Zhao, Fu, Pham, arXiv 2511.09002). Those who lapse like all points alike, and add log 1 to it: with lapses
     ε_u it is the same with q_u (1 − ε_u) for q_u. At finite K it may fall: see `basin_map`.
     """
-    return users @ jax.vmap(lambda row: jax.nn.logsumexp(row, b=p))(r)
+    return users @ jax.vmap(lambda row: log_mean_exp(floating(p), row))(floating(r))
 
 
 def pluralistic_limit(p_0: Array, r: Array, users: Array) -> Array:
@@ -35,6 +35,8 @@ def basin_map(share: Array, users: Array, *, k: Array | float) -> Array:
     has one, and else any, for all others are alike to it. At K = ∞ that is q at once. At finite K basins q and 1 − q
     end nearer to the majority's; the minority's vanishes for q ≤ 1/K, which at K = 2 is any minority.
     """
+    require_group_size(k)
+    share = floating(share)
     none = (1 - share) ** (jnp.asarray(k, share.dtype) - 1)
     others = users @ none - users * none
     return users * (1 - (1 - share) * none) + share * others

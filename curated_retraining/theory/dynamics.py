@@ -16,21 +16,32 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from curated_retraining.theory.operator import Operator, crowd_operator
-from curated_retraining.types import Array, require
+from curated_retraining.types import Array, floating, require
 
 
 def curated_share(lam: ArrayLike) -> Array:
-    """η = 1 / (1 + 1/λ), the curated share of the training weight; right at λ = 0 and at λ = ∞."""
+    """η = λ / (1 + λ), the curated share of the training weight; right at λ = 0 and at λ = ∞, derivatives too."""
     require("lam", lam, lambda v: v >= 0, "is not a ratio #curated / #real: take a number of at least 0, or inf")
-    return 1 / (1 + 1 / jnp.asarray(lam, float))
+    lam = jnp.asarray(lam, float)
+    few, many = jnp.where(lam < 1, lam, 1.0), jnp.where(lam < 1, 1.0, lam)
+    return jnp.where(lam >= 0, jnp.where(lam < 1, few / (1 + few), 1 / (1 + 1 / many)), jnp.nan)
 
 
-def advance(operator: Operator, p: Array, k: Array | float, share: Array, p_ref: Array) -> Array:
-    """(1 − η) p_ref + η p·H for η = `share`: one generation under any operator, `[s]`."""
-    share = share.astype(p.dtype)
-    curated = jnp.where(p == 0, 0.0, p * operator(p, k))  # H may be infinite where there is no mass; NaN stays NaN
-    mixed = (1 - share) * p_ref + share * curated
-    return mixed / mixed.sum()  # exact in theory; an error of mass would grow ηK-fold a generation
+def real_share(lam: ArrayLike) -> Array:
+    """1 − η = 1 / (1 + λ), of which little is left where it is taken for the difference and λ is large."""
+    return 1 / (1 + jnp.asarray(lam, float))
+
+
+def mixed(p_ref: Array, curated: Array, lam: ArrayLike) -> Array:
+    """(1 − η) p_ref + η `curated`, `[s]`: exact in theory; an error of mass would grow ηK-fold a generation."""
+    both = real_share(lam).astype(curated.dtype) * p_ref + curated_share(lam).astype(curated.dtype) * curated
+    return both / both.sum()
+
+
+def advance(operator: Operator, p: Array, k: Array | float, lam: ArrayLike, p_ref: Array) -> Array:
+    """(1 − η) p_ref + η p·H: one generation under any operator, `[s]`."""
+    ratio = operator(p, k)
+    return mixed(p_ref, p * jnp.where((p == 0) & jnp.isinf(ratio), 0.0, ratio), lam)  # which may be where no mass is
 
 
 def retrain(
@@ -46,7 +57,7 @@ def retrain(
 ) -> Array:
     """One generation: from p_t to p_{t+1}, both `[s]`; the arguments are those of `trajectory`."""
     operator = crowd_operator(r, users, temperature=temperature, reward_range=reward_range)
-    return advance(operator, p, k, curated_share(lam), p_ref)
+    return advance(operator, floating(p), k, lam, floating(p_ref))
 
 
 def trajectory(
@@ -93,10 +104,11 @@ def course(
 
     `ratio` `[s]` -> `[s]` may read p_t in any way; the other arguments are those of `trajectory`.
     """
-    p_ref, share = p_0 if p_ref is None else p_ref, curated_share(lam)
+    p_0, p_ref = floating(p_0), floating(p_0 if p_ref is None else p_ref)
+    curated_share(lam)  # refuses what is no λ
 
     def step(p, _):
-        return advance(lambda p, k: ratio(p), p, 1, share, p_ref), observe(p)
+        return advance(lambda p, k: ratio(p), p, 1, lam, p_ref), observe(p)
 
     return jax.lax.scan(step, p_0, length=num + 1)[1]  # p_0 first, with no copy of the whole
 
@@ -126,12 +138,15 @@ def mixed_limit(
     """The limit of the loop with real data, `[s]`, by iteration until it stands still; from p_0 = p_ref by default.
 
     For λ < 1 / (K − 1) the step contracts total variation by ηK < 1, so the fixed point is unique. It has stood still
-    where the last step moved no probability by more than its rounding, (32 + √s) ε of itself with ε the rounding unit;
-    a loop that still moves after `max_steps` gives NaN. Derivatives are those of the fixed point, by the implicit
+    where the last step moved no probability by more than its rounding, (32 + √s) ε of itself with ε the rounding unit:
+    where the loop's rate ρ nears one it may still be that over 1 − ρ away, in float32 a percent at ρ = 0.9995. A loop
+    that still moves after `max_steps` gives NaN. Derivatives are those of the fixed point, by the implicit
     function theorem.
     """
     operator = crowd_operator(r, users, temperature=temperature, reward_range=reward_range)
-    share, eps = curated_share(lam), jnp.finfo(p_ref.dtype).eps
+    curated_share(lam)  # refuses what is no λ
+    p_ref = floating(p_ref)
+    eps = jnp.finfo(p_ref.dtype).eps
     still = (32 + p_ref.shape[0] ** 0.5) * eps
 
     def follow(advance, begin, floor):
@@ -151,7 +166,7 @@ def mixed_limit(
         return jnp.where(moved <= still, x, jnp.nan)
 
     def residual(p):
-        return advance(operator, p, k, share, p_ref) - p
+        return advance(operator, p, k, lam, p_ref) - p
 
     def solve(residual, begin):
         floor = eps * jax.lax.stop_gradient(p_ref + begin)  # what has all but gone may go on vanishing
@@ -163,4 +178,4 @@ def mixed_limit(
     def tangent_solve(linear, y):
         return jax.lax.custom_linear_solve(linear, y, neumann, transpose_solve=neumann)
 
-    return jax.lax.custom_root(residual, p_ref if p_0 is None else p_0, solve, tangent_solve)
+    return jax.lax.custom_root(residual, p_ref if p_0 is None else floating(p_0), solve, tangent_solve)

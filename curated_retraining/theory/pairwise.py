@@ -16,7 +16,7 @@ import numpy as np
 
 from curated_retraining.theory.dynamics import course
 from curated_retraining.theory.operator import Operator
-from curated_retraining.types import SLACK, Array, require
+from curated_retraining.types import SLACK, Array, floating, require
 
 
 def pairwise_ratio(p: Array, preference: Array, k: int) -> Array:
@@ -42,6 +42,7 @@ def pairwise_operator(preference: Array, k: int) -> Operator:
         raise ValueError(f"k={k} leaves nothing to choose from: take groups of 2 or more")
     if preference.ndim != 2 or preference.shape[0] != preference.shape[1]:
         raise ValueError(f"preference of shape {preference.shape} does not compare a support with itself: take [s, s]")
+    preference = floating(preference)  # of Booleans true + true is true
     require("preference", preference, lambda w: (w >= 0) & (abs(w + w.T - 1) < SLACK), "is not P >= 0 with P + P^T = 1")
     s = preference.shape[0]
     others = np.array(list(itertools.combinations_with_replacement(range(s), k - 1)))  # [groups, k - 1]
@@ -53,7 +54,7 @@ def pairwise_operator(preference: Array, k: int) -> Operator:
 
     def operator(p: Array, k: Any = k) -> Array:
         del k
-        return table @ jnp.prod(p[others], axis=1)
+        return table @ jnp.prod(floating(p)[others], axis=1)
 
     return operator
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from curated_retraining.theory.operator import Operator, k_way_operator
-from curated_retraining.types import Array
+from curated_retraining.types import Array, floating
 
 
 def reward_gain(
@@ -29,6 +29,7 @@ def reward_gain(
     operator = (
         judged if callable(judged) else k_way_operator(judged, temperature=temperature, reward_range=reward_range)
     )
+    p, r = floating(p), floating(r)
     ratio = operator(p, k)
     best = jnp.where(p > 0, r, -jnp.inf).max()
     relative = jnp.where(p > 0, jnp.exp(r - best), 0.0)
@@ -46,12 +47,12 @@ def two_level_map(top: Array | float, *, k: int, gap: Array | float) -> Array:
     """
     if k != int(k) or k < 1:
         raise ValueError(f"k={k} is not a whole group size: take 1 or more, or theory.retrain for a real one")
-    i = np.arange(1, k + 1)
+    i = np.arange(k + 1)
     top = jnp.asarray(top, float)
-    log_choices = jax.scipy.special.gammaln(k + 1.0) - jax.scipy.special.gammaln(i + 1.0)
-    log_choices -= jax.scipy.special.gammaln(k - i + 1.0)
+    log_choices = np.cumsum(np.log((k + 1 - i) / np.maximum(i, 1)) * (i > 0))
     log_chance = log_choices + jax.scipy.special.xlogy(i, top) + jax.scipy.special.xlog1py(k - i, -top)
-    return jnp.sum(jnp.exp(log_chance) * (i / (i + (k - i) * jnp.exp(-jnp.asarray(gap, float)))))
+    chance = jax.nn.softmax(log_chance)  # of sum one, which rounding of the large logarithms would change
+    return jnp.sum(chance * (i / (i + (k - i) * jnp.exp(-jnp.asarray(gap, float)))))
 
 
 def kl_to_pure_limit(p: Array, r: Array) -> Array:

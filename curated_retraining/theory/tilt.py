@@ -5,9 +5,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from curated_retraining.theory.dynamics import curated_share
+from curated_retraining.theory.dynamics import curated_share, real_share
 from curated_retraining.theory.roots import bisected
-from curated_retraining.types import Array, require
+from curated_retraining.types import Array, floating, require
 
 
 class Implied(NamedTuple):
@@ -23,7 +23,9 @@ def rlhf_optimum(p_0: Array, r: Array, beta: Array | float) -> Array:
     The pure loop at K = ∞ and temperature τ is there after t generations, with β = τ / t.
     """
     require("beta", beta, lambda b: b > 0, "is not a temperature of the regulariser: take a positive number")
-    return jax.nn.softmax(jnp.where(p_0 > 0, jnp.log(jnp.where(p_0 > 0, p_0, 1.0)) + r / beta, -jnp.inf))
+    p_0, r = floating(p_0), floating(r)
+    gap = jnp.where(p_0 > 0, r - jnp.where(p_0 > 0, r, -jnp.inf).max(), 0.0)  # so that however small a β fits
+    return jax.nn.softmax(jnp.where(p_0 > 0, jnp.log(jnp.where(p_0 > 0, p_0, 1.0)) + gap / beta, -jnp.inf))
 
 
 def implied_rlhf(p: Array, p_0: Array, r: Array) -> Implied:
@@ -59,24 +61,26 @@ def tilt_limit(p_ref: Array, r: Array, *, lam: Array | float) -> Array:
     On a finite support it always exists; `condensed_mass` says when a continuous one leaves mass at its best point.
     """
     require("lam", lam, lambda v: (v >= 0) & (v < jnp.inf), "has no such limit: take a finite number of at least 0")
-    share = curated_share(lam).astype(p_ref.dtype)
+    p_ref, r = floating(p_ref), floating(r)
+    shares = real_share(lam).astype(p_ref.dtype), curated_share(lam).astype(p_ref.dtype)
     gap = r - jnp.where(p_ref > 0, r, -jnp.inf).max()
     a, below = jnp.exp(gap), jnp.where(p_ref > 0, -jnp.expm1(gap), 1.0)  # a / max a and 1 − a / max a
 
-    def excess(over, share):  # Z = (η + over) max a: over lies in (0, 1 − η]
-        return (1 - share) * (p_ref @ (a / (over + share * below))) - 1
+    def excess(over, real, share):  # Z = (η + over) max a: over lies in (0, 1 − η]
+        return real * (p_ref @ (a / (over + share * below))) - 1
 
     def more(over):
-        return excess(over, jax.lax.stop_gradient(share)) > 0
+        return excess(over, *jax.lax.stop_gradient(shares)) > 0
 
     def geometric(low, high):
         return jnp.sqrt(low) * jnp.sqrt(high)
 
     least = jnp.asarray(jnp.finfo(p_ref.dtype).tiny, p_ref.dtype)
-    _, over = jax.lax.stop_gradient(bisected(more, (least, 1 - share), 80, geometric))
-    slope = jax.lax.stop_gradient(jax.grad(excess)(over, share))
-    over = over - excess(over, share) / slope  # one more step, by Newton: it carries the derivatives
-    limit = (1 - share) * p_ref * (over + share) / (over + share * below)
+    _, over = jax.lax.stop_gradient(bisected(more, (least, shares[0]), 80, geometric))
+    slope = jax.lax.stop_gradient(jax.grad(excess)(over, *shares))
+    over = over - excess(over, *shares) / slope  # one more step, by Newton: it carries the derivatives
+    real, share = shares
+    limit = real * p_ref * (over + share) / (over + share * below)
     return limit / limit.sum()
 
 
@@ -86,9 +90,9 @@ def condensed_mass(p_ref: Array, r: Array, *, lam: Array | float, best: Array | 
     1 − (1 − η) E_ref[1 / (1 − e^{r − best})] where that is positive, else 0; η = λ / (1 + λ), λ = #curated / #real.
     `best` is the supremum of r, which no point of a continuous p_ref attains with mass; `p_ref` `[s]` is a quadrature.
     """
-    share = curated_share(lam).astype(p_ref.dtype)
+    real = real_share(lam).astype(p_ref.dtype)
     below = -jnp.expm1(r - best)
     mean = jnp.sum(jnp.where(p_ref > 0, p_ref / jnp.where(below > 0, below, 1.0), 0.0))
     attained = jnp.any((p_ref > 0) & (below <= 0))
-    kept = jnp.where(attained, 1.0, (1 - share) * mean)
-    return jnp.where(share == 1, 1.0, jnp.maximum(1 - kept, 0.0))
+    kept = jnp.where(attained, 1.0, real * mean)
+    return jnp.where(real == 0, 1.0, jnp.maximum(1 - kept, 0.0))

@@ -16,21 +16,21 @@ def define() -> None:
         flags.DEFINE_list("shares", ["0", "0.25", "0.5", "0.75", "1"], "shares of adversaries, in [0, 1]")
         flags.DEFINE_list("budgets", ["0", "0.05", "0.1", "0.2", "0.3", "0.4"], "shares of labels flipped, in [0, 1]")
     with common.group(helps.LOOP):
-        flags.DEFINE_integer("k", 4, "K, the size of the groups that an annotator chooses one sample from", 2)
+        common.count("k", 4, common.K, 2)
     with common.group(helps.PLAYED):
-        flags.DEFINE_integer("comparisons", 1000, "comparisons that a reward is learnt from", 1)
-        flags.DEFINE_integer("horizon", 1, "generations after which the attacker wants E[exp r] low", 1)
-        flags.DEFINE_float("gamma", 2.0, "γ, the scale of the genuine reward, which is γ cos(angle) on the modes")
+        common.count("comparisons", 1000, "comparisons that a reward is learnt from", 1)
+        common.count("horizon", 1, "generations after which the attacker wants E[exp r] low", 1)
+        common.number("gamma", 2.0, "γ, the scale of the genuine reward, which is γ cos(angle) on the modes")
     with common.group(helps.LOOP):
-        flags.DEFINE_integer("generations", 8, "retrainings after generation 0", 1)
+        common.count("generations", 8, "retrainings after generation 0", most=common.SEVERAL)
     with common.group(helps.SIZES):
-        flags.DEFINE_integer("curated", 4000, "points chosen a generation of a pool of K times as many", 2)
-        flags.DEFINE_integer("real", 5000, "real points", 2)
+        common.count("curated", 4000, "points chosen a generation of a pool of K times as many", 2)
+        common.count("real", 5000, "real points", 2)
     common.repetitions()
     common.folder("adversary")
     flags.register_validator("gamma", lambda g: 0 < g < 40, "takes a number > 0 and < 40, such as --gamma=2")
     for name in ("shares", "budgets"):
-        flags.register_validator(name, _are_shares, f"takes numbers in [0, 1], such as --{name}=0,0.5")
+        flags.register_validator(name, _are_shares, f"takes different numbers in [0, 1], such as --{name}=0,0.5")
 
 
 def main() -> None:
@@ -58,5 +58,5 @@ def main() -> None:
 
 
 def _are_shares(texts: list[str]) -> bool:
-    shares = common.floats(texts)
+    shares = common.distinct(texts)
     return bool(shares) and all(0 <= share <= 1 for share in shares)

@@ -27,17 +27,13 @@ def define() -> None:
         flags.DEFINE_list("n", ["2", "4", "8", "16", "32"], "n of best-of-n distillation")
         common.number("gamma", 1.0, "γ, the scale of the rewards")
     with common.group(helps.SIZES):
-        flags.DEFINE_integer(
-            "curated", 10_000, "points that a generation keeps, pairs of DPO; the pool is K or n times it", 1
-        )
-        flags.DEFINE_integer("real", 20_000, "real points of the ring", 2)
-        flags.DEFINE_integer(
-            "steps", 100, "steps of a refit; of best-of-n, DPO and REINFORCE --generations times it", 1
-        )
-        flags.DEFINE_integer("first_steps", 1500, "steps of generation 0 on the ring", 1)
+        common.count("curated", 10_000, "points that a generation keeps, pairs of DPO; the pool is K or n times it", 1)
+        common.count("real", 20_000, "real points of the ring", 2)
+        common.count("steps", 100, "steps of a refit; of best-of-n, DPO and REINFORCE --generations times it", 1)
+        common.count("first_steps", 1500, "steps of generation 0 on the ring", 1)
     common.repetitions()
-    flags.register_validator("beta", _are_positive, "takes one or more numbers > 0, such as --beta=1,0.5")
-    flags.register_validator("n", _are_counts, "takes one or more whole numbers >= 1, such as --n=2,8")
+    flags.register_validator("beta", _are_positive, "takes one or more different numbers > 0, such as --beta=1,0.5")
+    flags.register_validator("n", _are_counts, "takes one or more different whole numbers >= 1, such as --n=2,8")
 
 
 def main() -> None:
@@ -107,9 +103,9 @@ def _folder(folder: Path, method: Method) -> Path:
 
 
 def _are_positive(texts: list[str]) -> bool:
-    values = common.floats(texts)
+    values = common.distinct(texts)
     return bool(values) and all(0 < value < math.inf for value in values)
 
 
 def _are_counts(texts: list[str]) -> bool:
-    return bool(texts) and all(text.isdigit() and int(text) >= 1 for text in texts)
+    return bool(common.distinct(texts)) and all(common.is_whole(text, 1) for text in texts)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from absl import app, flags
+from absl import flags
 from jax.sharding import Mesh
 from jax.tree_util import Partial
 
@@ -46,26 +46,24 @@ def define() -> None:
     devices.define()
     with common.group(helps.PLAYED):
         flags.DEFINE_list("q", ["0.1", "0.2", "0.3", "0.4", "0.5"], "shares of the second of two types, in (0, 1)")
-        flags.DEFINE_integer("rewards", 5, "M, the most types in equal shares", 1, len(LIKED))
+        common.count("rewards", 5, "M, the most types in equal shares", 1, len(LIKED))
     with common.group(helps.LOOP):
         flags.DEFINE_list("k", ["2", "4", "inf"], "K, sizes of the groups that an annotator chooses one sample from")
     with common.group(helps.PLAYED):
         common.number("gamma", 5.0, "γ of the rewards −γ max(0, ‖x − mode‖ − 1)")
     with common.group(helps.LOOP):
-        flags.DEFINE_float("temperature", 1.0, "temperature of every annotator's choice")
-        flags.DEFINE_float("lapse", 0.0, "with what probability an annotator chooses at random")
-        flags.DEFINE_integer("generations", 12, "retrainings after generation 0", 1)
+        common.number("temperature", 1.0, "temperature of every annotator's choice")
+        common.number("lapse", 0.0, "with what probability an annotator chooses at random")
+        common.count("generations", 12, "retrainings after generation 0", most=common.SEVERAL)
     with common.group(helps.SIZES):
-        flags.DEFINE_integer(
-            "curated", 4000, "curated points a generation; the pool is K times as many, 4 times at inf", 2
-        )
-        flags.DEFINE_integer("real", 5000, "real points", 2)
+        common.count("curated", 4000, "curated points a generation; the pool is K times as many, 4 times at inf", 2)
+        common.count("real", 5000, "real points", 2)
     common.repetitions()
     common.folder("crowd")
-    flags.register_validator("q", _are_shares, "takes numbers between 0 and 1, such as --q=0.1,0.5")
-    flags.register_validator("k", _are_sizes, "takes whole numbers >= 2 or inf, such as --k=2,inf")
-    flags.register_validator("temperature", lambda t: 0 < t < math.inf, "takes a finite number > 0: W needs exp(r / τ)")
-    flags.register_validator("lapse", lambda e: 0 <= e < 1, "takes a number in [0, 1), such as --lapse=0.1")
+    flags.register_validator("q", _are_shares, "takes different numbers between 0 and 1, such as --q=0.1,0.5")
+    flags.register_validator("k", _are_sizes, "takes different whole numbers >= 2 or inf, such as --k=2,inf")
+    flags.register_validator("temperature", lambda t: t > 0, "takes a number > 0: W needs exp(r / τ)")
+    flags.register_validator("lapse", lambda e: e < 1, "takes a number in [0, 1), such as --lapse=0.1")
 
 
 def main() -> None:
@@ -117,12 +115,10 @@ def courses(rewards: Reward, crowds: list[Crowd]) -> dict[str, dict[str, np.ndar
     """The exact courses by K, `[crowds, generations + 1, ...]` a metric."""
     plane = population.on_grid(RING, lambda x: rewards(x)[:, 0], 0.0)
     r = jax.jit(lambda rewards, x: rewards(x).T)(rewards, plane.x)  # [types, g]
-    spread = float((r.max(axis=1) - r.min(axis=1)).max()) / FLAGS.temperature
-    if spread > population.MAX_RANGE:
-        raise app.UsageError(
-            f"--gamma={FLAGS.gamma} with --temperature={FLAGS.temperature} makes rewards range over {spread:.0f} "
-            f"temperatures, the exact course takes {population.MAX_RANGE}: lower γ"
-        )
+    of_types = [plane._replace(reward=row) for row in r]
+    for one in of_types:
+        population.require_range(one, FLAGS.gamma, FLAGS.temperature)
+    spread = max(one.reward_range(FLAGS.temperature) for one in of_types)
     one_hot = jax.nn.one_hot(plane.label, MODES)
 
     def of(k, fractions):
@@ -157,9 +153,9 @@ def _w(fractions: Array, r: Array, p: Array) -> Array:
 
 
 def _are_shares(texts: list[str]) -> bool:
-    shares = common.floats(texts)
+    shares = common.distinct(texts)
     return bool(shares) and all(0 < share < 1 for share in shares)
 
 
 def _are_sizes(texts: list[str]) -> bool:
-    return bool(texts) and all(text == "inf" or (text.isdigit() and int(text) >= 2) for text in texts)
+    return bool(common.distinct(texts)) and all(text == "inf" or common.is_whole(text, 2) for text in texts)

@@ -41,15 +41,17 @@ def define() -> None:
         flags.DEFINE_list("k", None, "K where it is not estimated; of simulated loops one or more (by default 2,4,8)")
         flags.DEFINE_list("lam", None, "λ = #curated / #real, likewise (by default inf,1,0.5, and inf for files)")
         common.number("temperature", 1.0, "temperature of the choice where it is not estimated; 0 is best-of-K")
-        flags.DEFINE_float("level", 0.9, "of the intervals")
-        flags.DEFINE_integer("fitted_to", None, "curated points that the generation after was fitted to, if known", 1)
+        common.number("level", 0.9, "of the intervals")
+        common.count("fitted_to", None, "curated points that the generation after was fitted to, if known", 1)
     with common.group(helps.PLAYED):
         flags.DEFINE_enum("model", "gmm", loops.MODELS, "what is retrained in simulated loops")
     with common.group(helps.SIZES):
-        flags.DEFINE_integer("curated", 10_000, "points chosen a generation of a simulated loop, and real points", 2)
-        flags.DEFINE_integer("samples", 4000, "samples of a simulated generation whose rewards are known", 2)
+        common.count("curated", 10_000, "points chosen a generation of a simulated loop, and real points", 2)
+        common.count("samples", 4000, "samples of a simulated generation whose rewards are known", 2)
     with common.group(helps.LOOP):
-        flags.DEFINE_integer("generations", 2, "retrainings of a simulated loop, of which the last is judged", 1)
+        common.count(
+            "generations", 2, "retrainings of a simulated loop, of which the last is judged", most=common.SEVERAL
+        )
     with common.group(helps.PLAYED):
         common.number("gamma", 2.0, "γ of the reward −γ max(0, ‖x − (2, 0)‖ − r_min) in simulated loops")
         common.number("r_min", 0.0, "its radius within which all are liked best")
@@ -57,8 +59,8 @@ def define() -> None:
     common.folder("detection")
     flags.register_validator("level", lambda level: 0 < level < 1, "takes a number between 0 and 1")
     flags.register_validator("find", _are_unknown, "takes one or more of k, temperature and lam, such as --find=k,lam")
-    flags.register_validator("k", partial(_are_numbers, least=1), "takes one or more of a number >= 1 or inf")
-    flags.register_validator("lam", partial(_are_numbers, least=0), "takes one or more of a number >= 0 or inf")
+    flags.register_validator("k", partial(_are_numbers, least=1), "takes one or more different numbers >= 1 or inf")
+    flags.register_validator("lam", partial(_are_numbers, least=0), "takes one or more different numbers >= 0 or inf")
 
 
 def main() -> None:
@@ -118,7 +120,7 @@ def judge_loops() -> None:
     if "temperature" in find and not FLAGS.temperature:
         raise app.UsageError("--temperature=0 is no temperature to be found: take a positive one, or another --find")
     out = Path(FLAGS.out)
-    settings = {name: FLAGS[name].value for name in SIMULATED} | {"temperature": FLAGS.temperature, "lam": lams}
+    settings = common.settings(*SIMULATED) | {"temperature": FLAGS.temperature, "lam": lams}
     judged = {"k": ks, "find": find, "level": FLAGS.level, "fitted_to": FLAGS.fitted_to}
     with claimed(out.absolute(), settings | judged):
         evidence = loops.play(
@@ -182,5 +184,5 @@ def _are_unknown(names: list[str] | None) -> bool:
 def _are_numbers(texts: list[str] | None, least: float) -> bool:
     if texts is None:
         return True
-    values = common.floats(texts)
+    values = common.distinct(texts)
     return bool(values) and all(value >= least for value in values)

@@ -4,7 +4,8 @@ python -m experiments.forecast --rewards=r.npy --labels=y.npy --k=4 --lam=0.5
 
 Nothing is trained. Samples of your model, what annotators would give each and which class it is of are enough to follow
 a learner without fault through generations of curation: mean reward, class shares, how long a class lasts and who wins,
-with bands by resampling the samples.
+with bands by resampling the samples. The first line of a .csv file names its columns, unless it holds a number: then it
+is data.
 """
 
 import hashlib
@@ -41,14 +42,17 @@ def define() -> None:
             "real_rewards", None, f"rewards of real data (by default distributed as the model's): {file}"
         )
         flags.DEFINE_string("real_labels", None, f"the classes of the real data: {file}")
-    common.loop("forecast", generations=10)
+    common.loop("forecast", generations=10, k=None)
+    with common.group(helps.LOOP):
+        common.number("k", 4.0, f"{common.K}, or inf", infinite=True)
     with common.group(helps.FOUND):
-        flags.DEFINE_integer("bootstrap", 200, "resamples for the bands; 0 for none")
-        flags.DEFINE_float("level", 0.9, "what a band holds of the resamples")
+        common.count("bootstrap", 200, "resamples for the bands; 0 for none", 0, common.SEVERAL)
+        common.number("level", 0.9, "what a band holds of the resamples")
         flags.DEFINE_string("keep", None, "class:share; how much real data keeps the class at that share?")
         common.number("entropy_floor", None, "nats; how much real data keeps the entropy of the class shares at that?")
-        flags.DEFINE_integer("seed", 0, "seed of the resamples", lower_bound=0)
+        common.count("seed", 0, "seed of the resamples", 0)
     flags.register_validator("rewards", bool, "is needed, such as --rewards=r.npy")
+    flags.register_validator("k", lambda k: k >= 2, "takes a number >= 2 or inf, such as --k=4")
     flags.register_validator("bootstrap", lambda num: num == 0 or num >= 2, "takes 0, or 2 and more")
     flags.register_validator("level", lambda level: 0 < level < 1, "takes a number between 0 and 1")
     flags.register_validator("keep", _is_floor, "takes a class and a share between 0 and 1, such as --keep=3:0.05")
@@ -59,15 +63,15 @@ def main() -> None:
     samples = load()
     classes = check(samples)
     out, lams = Path(FLAGS.out), FLAGS.lam
-    settings = {name: FLAGS[name].value for name in OF_RESULTS}
+    settings = common.settings(*OF_RESULTS)
     digests = {f"{n}_sha256": hashlib.sha256(v).hexdigest() for n, v in samples._asdict().items() if v is not None}
     alone = samples.real_reward is None
     with claimed(out.absolute(), settings | digests):
         forecasts = predict(samples, classes)
-        band = f"{100 * FLAGS.level:g} % band over {FLAGS.bootstrap} resamples"
+        k, band = f"K = {FLAGS.k:.15g}", f"{100 * FLAGS.level:g} % band over {FLAGS.bootstrap} resamples"
         said = "\n".join(
             [
-                f"{len(samples.reward)} samples and {_real(samples)}; K = {FLAGS.k}, temperature {FLAGS.temperature:g}"
+                f"{len(samples.reward)} samples and {_real(samples)}; {k}, temperature {FLAGS.temperature:g}"
                 + (f"; in brackets the {band}" if FLAGS.bootstrap else ""),
                 report.table(forecasts, lams, len(samples.reward) if alone else None),
                 *required(samples, classes),
@@ -77,7 +81,7 @@ def main() -> None:
         write(out / "classes.csv", report.by_class(forecasts, lams))
         write(out / "forecast.txt", said + "\n")
         (out / "figures").mkdir(exist_ok=True)
-        title = f"Forecast from {len(samples.reward):,} samples, K = {FLAGS.k}"
+        title = f"Forecast from {len(samples.reward):,} samples, {k}"
         metrics = ("reward_mean", "entropy") if classes > 1 else ("reward_mean", "kl") if alone else ("reward_mean",)
         report.draw(out / "figures/forecast.png", forecasts, lams, metrics, band=band, title=title)
     print(said)
@@ -125,7 +129,7 @@ def required(samples: Samples, classes: int) -> list[str]:
 
 def _options(samples: Samples, classes: int) -> dict[str, Any]:
     """The arguments of all forecasts; rewards less their largest, since choices see differences alone."""
-    of_loop = {"k": float(FLAGS.k), "generations": FLAGS.generations, "temperature": FLAGS.temperature}
+    of_loop = {"k": FLAGS.k, "generations": FLAGS.generations, "temperature": FLAGS.temperature}
     real = None if samples.real_reward is None else samples.real_reward - ends(samples)[1]
     lowered = samples._replace(reward=samples.reward - ends(samples)[1], real_reward=real)
     return of_loop | lowered._asdict() | {"classes": classes}

@@ -30,6 +30,8 @@ SNAPSHOT = 16_000  # samples of generation 0 that the forecast sees
 def main() -> None:
     """Plays each model on each target, and leaves the table and the figures in `--out`."""
     out, rows = Path(FLAGS.out), []
+    for data in FLAGS.data:
+        run.asked(TARGETS[data], FLAGS.model[0])  # before the folder is claimed
     with claimed(out.absolute(), common.settings() | {"data": FLAGS.data}):
         for data in FLAGS.data:
             for model in FLAGS.model:

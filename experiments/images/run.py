@@ -23,7 +23,7 @@ from experiments.images.sharing import Sharing
 FLAGS = flags.FLAGS
 JUDGED = 1000  # samples that such a round is judged by, this many at a time:
 AT_A_TIME = 250  # no flag of a loop may change what loops share
-OF_GENERATION_ZERO = ("dataset", "data", "model", "preset", "coupling", "dtype", "first_steps")
+OF_GENERATION_ZERO = ("dataset", "data", "model", "preset", "coupling", "dtype", "first_steps", "prng")
 
 
 def define() -> None:
@@ -40,7 +40,7 @@ def define() -> None:
         flags.DEFINE_bool("download", False, "fetch CIFAR-10 into --data_dir where it is not there")
         flags.DEFINE_string("npz", None, "file of --dataset=npz, with x [n, h, w, c] and label [n]")
     with common.group(helps.PLAYED):
-        flags.DEFINE_integer("label", 0, "the class that reward `class_probability` likes", 0)
+        common.count("label", 0, "the class that reward `class_probability` likes", 0)
         common.number("gamma", None, "γ, the scale of the reward (by default 5, or 15 for confidence)")
         flags.DEFINE_bool("calibrated", False, "whether rewards read the classifier at its calibrated temperature")
         flags.DEFINE_enum("model", "flow_matching", ["flow_matching", "ddpm"], "what is retrained")
@@ -48,10 +48,10 @@ def define() -> None:
         flags.DEFINE_enum("coupling", "independent", list(generators.COUPLINGS), "of noise and images in flow matching")
         flags.DEFINE_enum("dtype", "float32", ["float32", "bfloat16"], "what the generator computes in")
     with common.group(helps.SIZES):
-        flags.DEFINE_integer("pool", None, "samples a generation, a multiple of K (by default as suits the preset)", 2)
-        flags.DEFINE_integer("steps", None, "optimiser steps of a refit (by default as suits the preset)", 1)
-        flags.DEFINE_integer("first_steps", None, f"the same for generation 0, a multiple of {asked.ROUNDS}", 1)
-        flags.DEFINE_integer("reference", 5000, "real images that samples are compared with one by one, at most", 10)
+        common.count("pool", None, "samples a generation, a multiple of K (by default as suits the preset)", 2)
+        common.count("steps", None, "optimiser steps of a refit (by default as suits the preset)", 1)
+        common.count("first_steps", None, f"the same for generation 0, a multiple of {asked.ROUNDS}", 1)
+        common.count("reference", 5000, "real images that samples are compared with one by one, at most", 10)
     with common.group(helps.READ):
         flags.DEFINE_string(
             "pretrained", None, "folder of generation 0, to share it between runs (in --out by default)"
@@ -63,7 +63,7 @@ def define() -> None:
             "inception", None, "weights of Inception-v3, pt_inception-2015-12-05-6726825d.pth, for the FID proper"
         )
     with common.group(helps.SIZES):
-        flags.DEFINE_integer(
+        common.count(
             "chunk", 500, "images that are drawn or judged at a time: memory grows with it, and samples depend on it", 1
         )
 

@@ -33,14 +33,14 @@ def define() -> None:
         )
         common.number("gamma", 1.0, "γ, the scale of the true reward in units of the people's temperature")
     with common.group(helps.SIZES):
-        flags.DEFINE_integer("comparisons", 256, "choices between two that a proxy is fitted to", 1)
-        flags.DEFINE_integer("steps", 300, "optimiser steps of a proxy's fit, 64 choices each", 1)
-        flags.DEFINE_integer("members", 6, "networks of the ensemble", 2)
+        common.count("comparisons", 256, "choices between two that a proxy is fitted to", 1)
+        common.count("steps", 300, "optimiser steps of a proxy's fit, 64 choices each", 1)
+        common.count("members", 6, "networks of the ensemble", 2)
     with common.group(helps.PLAYED):
         common.number("pessimism", 3.0, "c: standard deviations of the members below their mean")
     with common.group(helps.SIZES):
-        flags.DEFINE_integer("pool", 8000, "samples a generation, a multiple of K", 2)
-        flags.DEFINE_integer("real", 2000, "real points, and points of the first choices", 8)
+        common.count("pool", 8000, "samples a generation, a multiple of K", 2)
+        common.count("real", 2000, "real points, and points of the first choices", 8)
     devices.define()
 
 

@@ -58,7 +58,11 @@ def main() -> None:
     require_groups(FLAGS.pool)
     out, seeds = Path(FLAGS.out), common.seeds()
     plane = ring.real(ring.liking(FLAGS.gamma, FLAGS.bonus))
-    known = judge.calibrated(FLAGS.wrong, FLAGS.sharpness)
+    loops.required_range(plane)
+    try:
+        known = judge.calibrated(FLAGS.wrong, FLAGS.sharpness)
+    except ValueError as error:
+        raise app.UsageError(f"--sharpness={FLAGS.sharpness} with --wrong={FLAGS.wrong}: {error}") from error
     print(f"classifier: calibration error {known.errors[0]:.3f}, {known.errors[1]:.3f} at T = {known.temperature:.2f}")
     task = Task(known.classifier, FLAGS.gamma, FLAGS.bonus, FLAGS.k, FLAGS.temperature, FLAGS.pool, FLAGS.real)
     every = _methods(known.temperature)

@@ -29,13 +29,19 @@ class Judge(NamedTuple):
 
 
 def calibrated(wrong: float, sharpness: float) -> Judge:
-    """The classifier for w = `wrong` and s = `sharpness`, its temperature found from labels as people give them."""
+    """The classifier for w = `wrong` and s = `sharpness`, its temperature found from labels as people give them.
+
+    Raises:
+        ValueError: where logits are not finite, or no temperature suits them.
+    """
     classifier = Partial(_logits, wrong, sharpness)
     x_key, wrong_key, label_key = jax.random.split(jax.random.key(11), 3)
     x = cr.ring(x_key, HELD_OUT).x
     at_random = jax.random.randint(label_key, (HELD_OUT,), 0, MODES)
     label = np.asarray(jnp.where(jax.random.bernoulli(wrong_key, wrong, (HELD_OUT,)), at_random, RING.label(x)))
     logits = np.asarray(classifier(x))
+    if not np.isfinite(logits).all():
+        raise ValueError("logits are not finite: take numbers nearer to one")
     found = classifiers.temperature(logits, label)
     before, after = (classifiers.expected_calibration_error(logits / t, label) for t in (1.0, found))
     return Judge(classifier, found, (before, after))

@@ -34,10 +34,10 @@ def define() -> None:
         flags.DEFINE_enum("model", "gmm", list(people.MODELS), "what is retrained")
         common.number("beta", 0.3, "β in [0, 1]: how far the taste of co_evolving people moves in a generation")
         flags.DEFINE_list("weight", ["0.2", "0.1"], "w of co_evolving people in generation 0, of length at most 1")
-        flags.DEFINE_integer("period", 16, "generations in which drifting people turn once round", 2)
+        common.count("period", 16, "generations in which drifting people turn once round", 2)
     with common.group(helps.SIZES):
-        flags.DEFINE_integer("pool", 40_000, "samples a generation, a multiple of K", 2)
-        flags.DEFINE_integer("real", 5000, "real points", 8)
+        common.count("pool", 40_000, "samples a generation, a multiple of K", 2)
+        common.count("real", 5000, "real points", 8)
     devices.define()
     flags.register_validator("beta", lambda beta: beta <= 1, "takes a number in [0, 1], such as --beta=0.3")
     flags.register_validator("weight", _in_the_disk, "takes two numbers of length at most 1, such as --weight=0.2,0.1")

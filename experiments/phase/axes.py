@@ -9,6 +9,7 @@ from experiments.phase.exact import Cells
 RANGES = {"lam": (0.02, 20.0), "k": (2.0, 64.0), "gamma": (0.5, 50.0), "temperature": (0.1, 10.0)}
 NAMES = {"lam": "λ = #curated / #real", "k": "K", "gamma": "γ, scale of the reward", "temperature": "temperature τ"}
 SHORT = {"lam": "λ", "k": "K", "gamma": "γ", "temperature": "τ"}
+MOST = 1000  # cells along an axis
 PAIRS = ("lam,k", "lam,gamma", "temperature,k")
 
 

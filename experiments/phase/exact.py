@@ -60,7 +60,7 @@ def plan(levels: Levels, cells: Cells, *, horizon: int, memory: int) -> Plan:
     """
     values, place = cells.by_sharpness()
     sharpest = 0.0 if cells.temperature.min() == 0 else values.max()
-    reward_range = math.ceil(float(sharpest * np.ptp(levels.reward))) + 1.0
+    reward_range = math.ceil(min(float(sharpest * np.ptp(levels.reward)), 1e12)) + 1.0  # no memory holds more
     points, nodes = len(levels.p_ref), 2 * (24 + reward_range)
     tables = int(2 * 3 * nodes * points * NUMBER)  # `theory.k_way_operator`'s, for the limit and for the course
     state = int((4 * points + 6 * nodes + 4 * (horizon + 1)) * NUMBER)  # p, p H, the node's integrals; the course

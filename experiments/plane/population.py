@@ -43,11 +43,13 @@ def on_grid(target: Target, reward: Reward, epsilon: float) -> Population:
 
 
 def require_range(population: Population, gamma: float, temperature: float) -> None:
-    """Refuses rewards, at this `--gamma`, that range over more temperatures than the exact course takes."""
+    """Refuses rewards, at this `--gamma`, that are infinite or range over more temperatures than the course takes."""
+    if not jnp.isfinite(population.reward).all():
+        raise app.UsageError(f"rewards in the plane are not finite with --gamma={gamma}: take smaller numbers")
     if (spread := population.reward_range(temperature)) > MAX_RANGE:
         raise app.UsageError(
             f"--gamma={gamma} with --temperature={temperature} makes rewards range over {spread:.0f} temperatures, the "
-            f"exact course takes {MAX_RANGE}: lower γ, or take --temperature=0"
+            f"exact course takes {MAX_RANGE}: lower γ, or take another --temperature"
         )
 
 

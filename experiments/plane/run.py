@@ -32,18 +32,26 @@ def define(name: str, *, generations: int, several: list[str] | None = None) -> 
         else:
             flags.DEFINE_multi_enum("model", several, list(models.SIZES), "what is retrained; give it again for more")
     with common.group(helps.SIZES):
-        flags.DEFINE_integer("pool", None, "samples a generation, a multiple of K (by default as suits the model)", 2)
-        flags.DEFINE_integer("real", 5000, "real points", 2)
-        flags.DEFINE_integer("steps", None, "optimiser or EM steps of a refit (by default as suits the model)", 1)
-        flags.DEFINE_integer("first_steps", None, "the same for generation 0", 1)
+        common.count("pool", None, "samples a generation, a multiple of K (by default as suits the model)", 2)
+        common.count("real", 5000, "real points", 2)
+        common.count("steps", None, "optimiser or EM steps of a refit (by default as suits the model)", 1)
+        common.count("first_steps", None, "the same for generation 0", 1)
     with common.group(helps.PLAYED):
         common.number("gamma", None, "γ, the scale of the reward (by default 10; 1 for log_density)")
         common.number(
             "r_min", None, "the radius within which reward `distance` is at its best (by default as suits the data)"
         )
         flags.DEFINE_list("target", None, "x,y: the point that reward `distance` likes (by default as suits the data)")
-        flags.DEFINE_integer("label", 0, "the class that reward `classifier` likes", 0)
+        common.count("label", 0, "the class that reward `classifier` likes", 0)
     flags.register_validator("target", common.is_point, "takes two finite numbers, such as --target=2,0")
+
+
+class Asked(NamedTuple):
+    """What the flags say of a run."""
+
+    settings: dict[str, Any]
+    reward: Reward
+    plane: Population
 
 
 class Played(NamedTuple):
@@ -68,14 +76,9 @@ def main(target: Target) -> None:
     report.write(Path(FLAGS.out), played.history, exact, played.plane, target, lams=FLAGS.lam, k=FLAGS.k)
 
 
-def play(target: Target, model: str, out: Path, *, snapshot: int) -> Played:
-    """Drives the loop of `model` by the other flags in the folder `out`; keeps `snapshot` points of each pool."""
+def asked(target: Target, model: str) -> Asked:
+    """What the flags say of a run of `model`, refused where that cannot be played."""
     settings = _settings(target, model)
-    mesh = devices.mesh(len(FLAGS.lam) * FLAGS.seeds)
-    lams = np.array([float(text) for text in FLAGS.lam])
-    seeds = common.seeds()
-    cells = [{"lam": lam, "seed": seed} for lam in FLAGS.lam for seed in seeds]
-
     reward = rewards.build(
         FLAGS.reward,
         target,
@@ -86,6 +89,16 @@ def play(target: Target, model: str, out: Path, *, snapshot: int) -> Played:
     )
     plane = population.on_grid(target, reward, rewards.EDGE[FLAGS.reward] * settings["gamma"])
     population.require_range(plane, settings["gamma"], FLAGS.temperature)
+    return Asked(settings, reward, plane)
+
+
+def play(target: Target, model: str, out: Path, *, snapshot: int) -> Played:
+    """Drives the loop of `model` by the other flags in the folder `out`; keeps `snapshot` points of each pool."""
+    settings, reward, plane = asked(target, model)
+    mesh = devices.mesh(len(FLAGS.lam) * FLAGS.seeds)
+    lams = np.array([float(text) for text in FLAGS.lam])
+    seeds = common.seeds()
+    cells = [{"lam": lam, "seed": seed} for lam in FLAGS.lam for seed in seeds]
     first = models.build(model, target, settings["first_steps"])
     later = models.build(model, target, settings["steps"])
     sizes = Static((FLAGS.real, settings["pool"], FLAGS.k))

@@ -16,7 +16,7 @@ from curated_retraining import figures
 from curated_retraining.driver import History, write
 from experiments import common, helps
 from experiments.compared import loops, numbers, ring
-from experiments.plane.population import MAX_RANGE, Population
+from experiments.plane.population import Population
 from experiments.strategies import play
 from experiments.strategies.rules import by_itself, rules
 
@@ -40,10 +40,9 @@ def define() -> None:
             lambda k: k >= 2 and k % 1 == 0,
             "2,4",
         )
-        flags.DEFINE_float(
-            "crowd", 0.5, "share of the crowd that likes mode 0; the others like the mode opposite", 0, 1
-        )
+        common.number("crowd", 0.5, "share of the crowd that likes mode 0; the others like the mode opposite")
         flags.DEFINE_bool("denoising", True, "whether a diffusion model is curated too, by its denoising loss")
+    flags.register_validator("crowd", lambda crowd: crowd <= 1, "takes a number in [0, 1], such as --crowd=0.5")
 
 
 def main() -> None:
@@ -53,12 +52,7 @@ def main() -> None:
         if FLAGS.pool % k:
             raise app.UsageError(f"--pool={FLAGS.pool} does not split into groups of {k}: take a multiple of {k}")
     plane = ring.real(ring.liking(FLAGS.gamma, FLAGS.bonus))
-    spread = float(np.ptp(plane.reward)) / (FLAGS.temperature or 1.0)
-    if not 0 < spread <= MAX_RANGE:
-        raise app.UsageError(
-            f"--gamma={FLAGS.gamma}, --bonus={FLAGS.bonus}, --temperature={FLAGS.temperature} make rewards range over "
-            f"{spread:.0f} temperatures: take more than 0 and at most {MAX_RANGE}"
-        )
+    spread = loops.required_range(plane)
     task = play.Task(
         FLAGS.gamma,
         FLAGS.bonus,

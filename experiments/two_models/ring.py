@@ -19,6 +19,7 @@ from curated_retraining.driver import History, drive
 from curated_retraining.types import Array, Curator, LoopState, Metrics, Model, Reward, Static, lift, lift_all
 from experiments.gmm import RING
 from experiments.plane import models, population
+from experiments.plane.population import Population
 
 CURATED = {"no model curated": (0, 0), "p curated": (1, 0), "q curated": (0, 1), "both curated": (1, 1)}
 SIDES = np.array([[2.0, 0.0], [-2.0, 0.0]])  # what the people of p and those of q like
@@ -142,12 +143,20 @@ def measured(history: History, num_others: int) -> np.ndarray:
     return values.reshape(2, len(CURATED), num_others, -1, values.shape[-1])
 
 
+def planes(taste: Taste) -> list[Population]:
+    """What the people of p and those of q feel on a grid; refused where the exact course does not take it."""
+    both = [population.on_grid(RING, reward, 0.0) for reward in taste.rewards()]
+    for plane in both:
+        population.require_range(plane, taste.gamma, taste.temperature)
+    return both
+
+
 def exact(taste: Taste, others: np.ndarray, *, lam: float, generations: int) -> np.ndarray:
     """The same of perfect learners, `[2, curated, others, generations + 1]`."""
-    planes = [population.on_grid(RING, reward, 0.0) for reward in taste.rewards()]
-    reward = jnp.stack([plane.reward for plane in planes])
-    reward_range = max(np.ceil(plane.reward_range(taste.temperature)) + 1 for plane in planes)
-    p_0 = jnp.stack([plane.p_ref for plane in planes])
+    both = planes(taste)
+    reward = jnp.stack([plane.reward for plane in both])
+    reward_range = max(np.ceil(plane.reward_range(taste.temperature)) + 1 for plane in both)
+    p_0 = jnp.stack([plane.p_ref for plane in both])
 
     @jax.jit
     def of(cell):

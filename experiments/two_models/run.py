@@ -25,30 +25,31 @@ def define() -> None:
     strengths = [f"{strength:g}" for strength in np.linspace(0, 1.5, 7)]
     with common.group(helps.TOY):
         flags.DEFINE_list("strength", strengths, "toy: strengths of curation, three or more, evenly apart and rising")
-        flags.DEFINE_integer("toy_pool", 4000, "toy: samples of a model a generation, and real points; even", 2)
-        flags.DEFINE_integer("toy_generations", 28, "toy: retrainings; the last 8 are measured", toy.LAST)
-        flags.DEFINE_integer("toy_seeds", 8, "toy: repetitions", 1)
+        common.count("toy_pool", 4000, "toy: samples of a model a generation, and real points; even", 2)
+        common.count("toy_generations", 28, "toy: retrainings; the last 8 are measured", toy.LAST, common.SEVERAL)
+        common.count("toy_seeds", 8, "toy: repetitions", most=common.SEVERAL)
     with common.group(helps.RING):
         flags.DEFINE_enum("model", "ddpm", list(models.SIZES), "ring: what is retrained")
         flags.DEFINE_list("other", ["0", "0.25", "0.5"], "ring: shares of a model's synthetic data that the other made")
-        flags.DEFINE_integer("k", 4, "ring: K, the size of the groups that an annotator chooses one sample from", 2)
-        flags.DEFINE_float("lam", 1.0, "ring: λ = #synthetic / #real, a number >= 0 or inf")
+        common.count("k", 4, f"ring: {common.K}", 2)
+        common.number("lam", 1.0, "ring: λ = #synthetic / #real, or inf", infinite=True)
         common.number("temperature", 1.0, "ring: temperature of the choice; 0 is best-of-K")
         common.number("gamma", 10.0, "ring: γ, the scale of the reward −γ max(0, ‖x − (±2, 0)‖ − r_min)")
         common.number("r_min", RING.r_min, "ring: the radius within which the reward is at its best")
-        flags.DEFINE_integer("generations", 5, "ring: retrainings after generation 0; the last is compared", 1)
-        flags.DEFINE_integer("pool", 4000, "ring: samples of a model a generation, a multiple of K", 2)
-        flags.DEFINE_integer("real", 8000, "ring: real points", 2)
-        flags.DEFINE_integer("steps", None, "ring: optimiser or EM steps of a refit (by default as suits the model)", 1)
-        flags.DEFINE_integer("first_steps", None, "ring: the same for generation 0", 1)
-        flags.DEFINE_integer("seeds", 2, "ring: repetitions", 1)
+        common.count(
+            "generations", 5, "ring: retrainings after generation 0; the last is compared", most=common.SEVERAL
+        )
+        common.count("pool", 4000, "ring: samples of a model a generation, a multiple of K", 2)
+        common.count("real", 8000, "ring: real points", 2)
+        common.count("steps", None, "ring: optimiser or EM steps of a refit (by default as suits the model)", 1)
+        common.count("first_steps", None, "ring: the same for generation 0", 1)
+        common.count("seeds", 2, "ring: repetitions", most=common.SEVERAL)
     with common.group(helps.SIZES):
-        flags.DEFINE_integer("seed", 0, "seed of the first repetition; the others follow", 0)
+        common.count("seed", 0, "seed of the first repetition; the others follow", 0)
     common.checkpoints()
     common.folder("two_models")
     flags.register_validator("strength", _are_strengths, "takes three or more numbers >= 0, evenly apart and rising")
     flags.register_validator("other", _are_shares, "takes one or more different numbers from 0 to 1, rising")
-    flags.register_validator("lam", lambda lam: lam >= 0, "takes a number >= 0 or inf, such as --lam=1")
     flags.register_validator("toy_pool", lambda pool: pool % 2 == 0, "takes an even number, such as --toy_pool=4000")
 
 
@@ -57,12 +58,15 @@ def main() -> None:
     out = Path(FLAGS.out)
     settings = common.settings() | {"steps": _steps()[0], "first_steps": _steps()[1]}
     loops.require_groups(FLAGS.pool)
+    taste = ring.Taste(FLAGS.k, FLAGS.temperature, FLAGS.gamma, FLAGS.r_min)
+    if "ring" in FLAGS.part:
+        ring.planes(taste)  # before anything is played
     with claimed(out.absolute(), settings):
         (out / "figures").mkdir(exist_ok=True)
         if "toy" in FLAGS.part:
             _toy(out, settings, range(FLAGS.seed, FLAGS.seed + FLAGS.toy_seeds))
         if "ring" in FLAGS.part:
-            _ring(out, settings, common.seeds())
+            _ring(out, settings, taste, common.seeds())
     print(f"results in {out}: PART/metrics.csv, PART/checkpoints/ and figures/ of {', '.join(FLAGS.part)}")
 
 
@@ -91,10 +95,9 @@ def _toy(out, settings, seeds):
     )
 
 
-def _ring(out, settings, seeds):
+def _ring(out, settings, taste, seeds):
     others, lam = [float(text) for text in FLAGS.other], FLAGS.lam
     learner = ring.Learner(FLAGS.model, FLAGS.real, FLAGS.pool, *_steps())
-    taste = ring.Taste(FLAGS.k, FLAGS.temperature, FLAGS.gamma, FLAGS.r_min)
     history = ring.play(
         out / "ring", settings, learner, taste, others, seeds,
         lam=lam, generations=FLAGS.generations, every=FLAGS.every, keep=FLAGS.keep,

@@ -39,8 +39,11 @@ def test_errors_are_those_of_many_data_sets(counts):
 
 
 def test_what_no_rewards_explain_is_no_number():
-    found = class_rewards(np.array([100, 100]), np.array([199, 1]), 2.0)
-    assert np.isnan(found.reward).all() and np.isnan(found.error).all()  # best of 2 makes 1/2 no more than 3/4
+    for before, after in (([100, 100], [199, 1]), ([1e6, 10], [1e6, 40])):  # best of 2 makes 1/2 at most 3/4, H < 2
+        found = class_rewards(np.array(before), np.array(after), 2.0)
+        assert np.isnan(found.reward).all() and np.isnan(found.error).all()
+    rare = class_rewards(np.array([1e6, 10]), np.array([1e6, 15]), 2.0)  # H = 2 σ(Δ) = 3/2
+    np.testing.assert_allclose(np.diff(rare.reward), np.log(3), atol=1e-3)
 
 
 @pytest.mark.long

@@ -206,3 +206,40 @@ def test_other_floats_give_the_same_course_to_their_precision(dtype, error):
         state, report = jax.jit(step)(jax.random.key(1), state)
         assert abs(float(state.model[0]) - 3) < error * 3
         assert float(report["effective_size"]) == pytest.approx(3, rel=max(error, 1e-6))
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+def test_rewards_of_half_precision_are_chosen_among_as_those_of_float32(dtype):
+    """The bits of the same numbers in float32: drawn in halves, the first of 256 candidates would win more often."""
+    choices = {"luce": cr.luce(0.5), "flipped": cr.flipped(lambda key, x, reward: reward, 0.3)}
+    curators = [cr.k_way(256, choice) for choice in choices.values()] + [cr.crowd_tilt((0.7, 0.3), (0.5, 2.0))]
+    pool = jnp.arange(4096)
+
+    @jax.jit
+    def found(reward):
+        rewards = [reward, reward, jnp.stack([reward, -reward], axis=1)]
+        return [curate(jax.random.key(0), pool, r) for curate, r in zip(curators, rewards, strict=True)]
+
+    reward = jax.random.normal(jax.random.key(1), (4096,), dtype)
+    for half, single in zip(found(reward), found(reward.astype(jnp.float32)), strict=True):
+        np.testing.assert_array_equal(half.x, single.x)
+        np.testing.assert_array_equal(half.weight, single.weight)
+        assert half.weight.dtype == jnp.float32
+
+
+@pytest.mark.parametrize("curate", [cr.tilt(), cr.threshold(0.0), cr.top_fraction(0.5)])
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+def test_weights_by_rewards_of_half_precision_are_of_float32(curate, dtype):
+    """In halves the count of 100,000 points is infinite, and sums of their weights have 128 or 1,024 values."""
+    weight = jax.jit(curate)(jax.random.key(0), jnp.zeros(100_000), jnp.zeros(100_000, dtype)).weight
+    assert weight.dtype == jnp.float32
+    np.testing.assert_allclose(weight, 1e-5, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+def test_draws_by_weights_of_half_precision_reach_all_points(dtype):
+    """20 draws a point: in bfloat16 running sums of ones stand still at 256."""
+    drawn = jax.jit(cr.draw, static_argnums=2)(
+        jax.random.key(0), cr.Dataset(jnp.arange(4000), jnp.ones(4000, dtype)), 80_000
+    )
+    assert np.unique(drawn).size == 4000

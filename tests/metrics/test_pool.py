@@ -143,8 +143,6 @@ def test_kl_to_sample_between_normals(assert_mean):
 def test_kl_to_sample_is_infinite_where_points_coincide():
     got = metrics.kl_to_sample(jnp.array([[0.0], [1.0]]), 1)(record(jnp.array([[0.5], [0.5], [2.0]])))
     assert np.isposinf(got["kl"])
-    with pytest.raises(ValueError, match="neighbour=0"):
-        metrics.kl_to_sample(jnp.zeros((2, 1)), 0)
 
 
 def test_mmd_is_its_double_sum():
@@ -162,6 +160,42 @@ def test_mmd_is_its_double_sum():
     )
     got = metrics.mmd(jnp.asarray(reference, jnp.float32), 0.8)(record(pool.astype(np.float32)))["mmd"]
     np.testing.assert_allclose(got, expected, atol=RTOL)  # three numbers of order 1 cancel
+
+
+def test_pixels_do_not_wrap():
+    rng = np.random.default_rng(0)
+    pool, reference = (rng.integers(0, 256, (num, 3), np.uint8) for num in (6, 8))
+    for metric in (lambda real: metrics.mmd(real, 100.0), lambda real: metrics.kl_to_sample(real, 2)):
+        wrapped, whole = (
+            metric(jnp.asarray(real))(record(of))
+            for real, of in ((reference, pool), (reference.astype(np.float32), pool.astype(np.float32)))
+        )
+        jax.tree.map(np.testing.assert_array_equal, wrapped, whole)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: metrics.reward_quantiles((5.0, 50.0)), r"levels=\(5.0, 50.0\) are not shares"),
+        (lambda: metrics.reward_quantiles((0.5, -1.0)), r"levels=\(0.5, -1.0\)"),
+        (lambda: metrics.kl_to_sample(jnp.zeros((2, 1)), 0), "neighbour=0 is not a rank: take 1 to 2"),
+        (lambda: metrics.kl_to_sample(jnp.zeros((2, 1)), 3), "neighbour=3 is not a rank: take 1 to 2"),
+        (
+            lambda: metrics.kl_to_sample(jnp.zeros((2, 1)), 1)(record(jnp.zeros((1, 1)))),
+            "more than 1 points of the pool",
+        ),
+        (
+            lambda: metrics.kl_to_sample(jnp.zeros((2, 1)), 2, 2)(record(jnp.zeros((4, 1)))),
+            "neighbour=2 needs more than 2",
+        ),
+        (lambda: metrics.mmd(jnp.zeros((2, 1)), 0.0), "bandwidth=0.0 is not an sd"),
+        (lambda: metrics.mmd(jnp.zeros((1, 1)), 1.0), r"reference of shape \(1, 1\) has no two points"),
+        (lambda: metrics.mmd(jnp.zeros((2, 1)), 1.0)(record(jnp.zeros((1, 1)))), r"pool of shape \(1, 1\)"),
+    ],
+)
+def test_mistakes_are_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
 
 
 def test_mmd_of_one_distribution_is_zero_on_average(assert_mean):

@@ -55,6 +55,24 @@ def test_a_support_of_images_is_met_by_images():
     np.testing.assert_array_equal(state, [0.25, 0, 0.75, 0])
 
 
+@pytest.mark.parametrize(("support", "dtype"), [([0, 50_000], jnp.int32), ([0, 16], jnp.uint8)])
+def test_integers_count_for_the_nearest_row_however_far_apart(support, dtype):
+    """50,000² is more than an int32 holds, and 16² is zero in uint8."""
+    points = jnp.asarray(support, dtype)[:, None]
+    _, state = fitted(points, uniform(points[jnp.array([0, 0, 0, 1])]))
+    np.testing.assert_array_equal(state, [0.75, 0.25])
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_point_that_is_nowhere_is_seen_where_it_weighs(bad):
+    x = jnp.array([[bad], [2.0]])
+    model, state = fitted(jnp.array([[0.0], [1.0], [2.0]]), Dataset(x, jnp.array([0.0, 1.0])))
+    assert model.log_prob is not None
+    np.testing.assert_array_equal(state, [0, 0, 1])
+    np.testing.assert_array_equal(model.log_prob(state, x), [np.nan, 0])
+    assert np.isnan(model.fit(jax.random.key(0), state, uniform(x))).all()
+
+
 def test_an_empty_support_is_rejected():
     with pytest.raises(ValueError, match="at least one point"):
         finite(jnp.zeros((0, 2)))

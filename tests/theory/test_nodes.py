@@ -44,7 +44,7 @@ def test_a_million_points_need_a_few_numbers_each():
     """XLA's count for ten generations of a million points: what is kept beside arguments and results."""
     points = jax.ShapeDtypeStruct((1_000_000,), jnp.float32)
     program = jax.jit(lambda p, r: theory.trajectory(p, r, k=4, lam=1.0, num=10)).lower(points, points).compile()
-    assert program.memory_analysis().temp_size_in_bytes < 16 * points.size * 4
+    assert program.memory_analysis().temp_size_in_bytes < 18 * points.size * 4
 
 
 def test_a_limit_of_many_points_agrees_with_its_levels():
