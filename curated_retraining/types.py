@@ -98,7 +98,7 @@ def lift_all(family: Family) -> Family:
 def floating(x: ArrayLike) -> Array:
     """`x` in float32 at least: integers, Booleans and shorter floats would round, wrap or saturate on the way."""
     x = jnp.asarray(x)
-    return x.astype(jnp.result_type(x, jnp.float32 if jnp.issubdtype(x.dtype, jnp.floating) else float))
+    return x.astype(jnp.result_type(x.dtype, jnp.float32 if jnp.issubdtype(x.dtype, jnp.floating) else float))
 
 
 def continuous(x: Array) -> Array:

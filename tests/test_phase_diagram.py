@@ -78,7 +78,7 @@ def test_a_run_leaves_tables_figures_and_loops(finished):
     np.testing.assert_allclose(scaled, scaled[0], rtol=1e-5)  # one model of the data, rewards as of each cell
     config = json.loads((finished / "config.json").read_text())["flags"]
     assert config["model"] == "gmm" and config["curated"] == 1000 and config["lam"] == 0.25
-    assert {*phase_diagram.FLAGS_OF_RESULTS, "prng"} == config.keys()
+    assert {*phase_diagram.FLAGS_OF_RESULTS, "experiment", "prng"} == config.keys()
 
 
 def test_trained_loops_come_near_the_exact_ones(finished):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from jax.tree_util import Partial
 
-from curated_retraining.types import Model, Static, lift, lift_all, require
+from curated_retraining.types import Model, Static, floating, lift, lift_all, require
 
 
 def test_lift_makes_a_function_an_argument_of_a_program():
@@ -62,3 +62,15 @@ def test_require_lets_traced_values_pass():
 
     assert jax.jit(doubled)(-1.0) == -2
     np.testing.assert_array_equal(jax.vmap(doubled)(jnp.array([-1.0, 1.0])), [-2, 2])
+
+
+def test_floats_are_short_ones_at_most_as_far_as_float32():
+    """Weak ones too: a number that Python made is no shorter than it says."""
+    with jax.enable_x64(True):
+        for x, dtype in (
+            (jnp.full(2, 0.5), "float64"),
+            (jnp.arange(2), "float64"),
+            (jnp.zeros(2, "bfloat16"), "float32"),
+        ):
+            assert floating(x).dtype == dtype
+    assert floating(jnp.arange(2)).dtype == floating(jnp.array([True])).dtype == "float32"
