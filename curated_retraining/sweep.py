@@ -117,7 +117,7 @@ def _check(axes: Mapping[str, Sequence[Any]], static: Sequence[str], batch: int 
         raise ValueError("an axis cannot be called 'generation', which every history has: choose another name")
     if unknown := sorted(set(static) - (set(axes) - {"seed"})):
         raise ValueError(f"static={unknown} are no axes: take some of {sorted(set(axes) - {'seed'})}")
-    whole = jnp.iinfo(jax.dtypes.canonicalize_dtype(int))
+    whole = jnp.iinfo(jnp.zeros((), int).dtype)
     if unfit := [seed for seed in axes["seed"] if not whole.min <= seed <= whole.max]:
         raise ValueError(f"seeds={unfit} are no {whole.bits}-bit integers: take some of {whole.min} to {whole.max}")
     if batch is not None and batch < 1:
