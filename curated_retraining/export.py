@@ -132,7 +132,7 @@ def _columns(named: _Named) -> dict[str, np.ndarray]:
 def _read(path: Path) -> tuple[dict[str, np.ndarray], list[dict[str, Any]]]:
     """The history and the cells of a `metrics.csv`: a block of generations from 0 on for each cell."""
     try:
-        rows = list(csv.reader(path.read_text().splitlines()))
+        rows = list(csv.reader(path.read_text(encoding="utf-8").splitlines()))
         names, first = rows[0], rows[0].index("generation")
         table = [[_number(text) for text in row] for row in rows[1:]]
         starts = [row for row in table if row[first] == 0]

@@ -1,5 +1,7 @@
 """What the experiments share: flags, and a user's mistake told in one line."""
 
+import errno
+import io
 import logging
 import math
 import os
@@ -11,10 +13,11 @@ import jax
 import numpy as np
 from absl import app, flags
 
-from curated_retraining.driver import RunError
+from curated_retraining.driver import RunError, disks
 from experiments import devices, helps
 from experiments.helps import group
 
+DISK = disks.NO_ROOM | disks.REFUSED | {errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.EROFS}  # no fault of ours
 GENERATORS = ("threefry2x32", "rbg", "unsafe_rbg")  # of random numbers, as JAX has them; the first is its default
 SEVERAL = 10_000  # the most of what is held one by one: repetitions, generations, resamples
 FLOAT32 = float(np.finfo(np.float32).max)
@@ -141,10 +144,9 @@ def launch(main: Callable[..., None], *, arguments: str = "") -> None:
 
     `arguments` says what `main` takes beside flags; by default nothing.
     """
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "curated_retraining"
     if not arguments:
         with group(helps.RESULTS):
-            flags.DEFINE_string("compilation_cache", str(cache), "folder that keeps compiled programs; empty for none")
+            flags.DEFINE_string("compilation_cache", _cache(), "folder that keeps compiled programs; empty for none")
         with group(helps.SIZES):
             flags.DEFINE_enum("prng", GENERATORS[0], GENERATORS, "kind of random numbers, as JAX has them")
     docstring = sys.modules["__main__"].__doc__ or ""
@@ -161,6 +163,11 @@ def launch(main: Callable[..., None], *, arguments: str = "") -> None:
             main(*argv[1:])
         except (RunError, app.UsageError) as error:
             sys.exit(f"error: {error}")
+        except OSError as error:  # of figures and tables: the driver tells its own
+            if error.errno not in DISK:
+                raise
+            what = f"{error.filename or 'a file'} cannot be written ({disks.reason(error)})"
+            sys.exit(f"error: {what}: {disks.remedy(error)}, and the same command goes on")
         except (MemoryError, jax.errors.JaxRuntimeError) as error:
             if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in str(error):
                 raise
@@ -168,8 +175,16 @@ def launch(main: Callable[..., None], *, arguments: str = "") -> None:
         except KeyboardInterrupt:
             sys.exit("stopped: the same command goes on, from the last checkpoint where there is one")
 
+    if isinstance(sys.stdout, io.TextIOWrapper):  # it is None where it was closed
+        sys.stdout.reconfigure(errors="replace")  # a terminal that has no Greek letters still gets the table
     with helps.read_while_wanted():
         app.run(guarded, flags_parser=lambda argv: helps.parsed(argv, docstring, ours(), arguments))
+
+
+def _cache() -> str:
+    """Where compiled programs are kept; nowhere for a user without a home."""
+    folder = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return "" if folder.startswith("~") else str(Path(folder) / "curated_retraining")
 
 
 def ours() -> list[flags.Flag]:

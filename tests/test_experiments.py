@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -95,6 +96,16 @@ def test_the_same_command_finds_itself_complete_and_another_is_refused(finished)
     moons = python("experiments.moons", *SMALL, *of_gmm, f"--out={out}")
     assert moons.returncode == 1 and 'experiment="gmm", not "moons"' in moons.stderr
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+
+
+def test_a_disk_that_takes_no_figures_is_told_in_one_line(finished, tmp_path):
+    """And a terminal without Greek letters gets the table all the same."""
+    out = shutil.copytree(finished[0], tmp_path / "run")
+    shutil.rmtree(out / "figures")
+    (out / "figures").touch()
+    done = python("experiments.gmm", *SMALL, f"--out={out}", PYTHONIOENCODING="ascii")
+    assert done.returncode == 1 and "?=1 exact" in done.stdout
+    assert "figures cannot be written (File exists)" in done.stderr and "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(

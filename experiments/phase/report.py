@@ -40,7 +40,7 @@ def from_csv(path: Path, shape: tuple[int, ...]) -> Found:
         RunError: where the file is not such a one.
     """
     try:
-        rows = list(csv.DictReader(path.read_text().splitlines()))
+        rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
         return {name: np.array([row[name] for row in rows], np.float32).reshape(shape) for name in rows[0]}
     except (OSError, ValueError, IndexError, TypeError) as error:
         raise RunError(f"{path} is damaged: remove it, and the same command makes it again") from error

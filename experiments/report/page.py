@@ -46,7 +46,7 @@ def page(runs: Sequence[Run]) -> str:
 <link rel="icon" href="data:image/png;base64,">
 <title>Report: {markup.text(names)}</title>
 <style>
-{(HERE / "page.css").read_text()}</style>
+{(HERE / "page.css").read_text(encoding="utf-8")}</style>
 </head>
 <body>
 <header><h1>Report: {markup.text(names)}</h1>
@@ -55,7 +55,7 @@ def page(runs: Sequence[Run]) -> str:
 {body}
 </main>
 <script>
-{(HERE / "page.js").read_text()}</script>
+{(HERE / "page.js").read_text(encoding="utf-8")}</script>
 </body>
 </html>
 """

@@ -97,7 +97,7 @@ def _different(columns: tuple[dict[str, Any], ...], key: str) -> list[Any]:
 
 def _config(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     try:
-        config = json.loads(path.read_text())
+        config = json.loads(path.read_text(encoding="utf-8"))
         return dict(config["flags"]), dict(config["versions"]) | {"device": config["device"]}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise app.UsageError(f"{path} is not a run's config: give another folder") from error
@@ -128,10 +128,12 @@ def _frames(folder: Path) -> Frames:
         for row in sorted(folder.glob("*/"), key=lambda row: (row.name != "lam=inf", row.name))
     }
     caption = folder / "caption.txt"
-    return Frames({name: at for name, at in rows.items() if at}, caption.read_text() if caption.exists() else "")
+    return Frames(
+        {name: at for name, at in rows.items() if at}, caption.read_text(encoding="utf-8") if caption.exists() else ""
+    )
 
 
 def _files(folder: Path, pattern: str) -> list[Path]:
-    """Those that tell of the run: neither checkpoints nor frames, which have a place of their own."""
-    found = sorted(folder.rglob(pattern))
+    """Those that tell of the run: neither checkpoints nor frames, which have a place of their own, nor half ones."""
+    found = [path for path in sorted(folder.rglob(pattern)) if path.is_file() and not path.name.startswith(".")]
     return [path for path in found if not {"checkpoints", "frames"} & set(path.relative_to(folder).parts)]
