@@ -38,7 +38,7 @@ def test_the_fit_is_the_likeliest():
 
 
 def test_many_comparisons_give_the_reward_back(assert_mean):
-    """200 fits to 400 comparisons each; the bias of 1/400 is below their standard error."""
+    """200 fits to 400 comparisons each, whose bias is of order 1/400 and near their standard error of 0.008."""
     true = jnp.array([1.0, -0.5])
 
     def one(key):
@@ -48,7 +48,7 @@ def test_many_comparisons_give_the_reward_back(assert_mean):
         return attacks.bradley_terry(difference, label.astype(float), ridge=1e-6)
 
     with jax.debug_key_reuse(False):  # which takes the keys of a map for used ones
-        assert_mean(jax.jit(jax.vmap(one))(jax.random.split(jax.random.key(1), 200)), true)
+        assert_mean(jax.jit(jax.vmap(one))(jax.random.split(jax.random.key(1), 200)), true, bias=0.01)
 
 
 @pytest.mark.long
