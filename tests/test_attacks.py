@@ -38,7 +38,7 @@ def test_the_fit_is_the_likeliest():
 
 
 def test_many_comparisons_give_the_reward_back(assert_mean):
-    """200 fits to 400 comparisons each, whose bias is of order 1/400 and near their standard error of 0.008."""
+    """200 fits to 400 comparisons each, whose bias is of order 1/400 and near their standard error of 0.01."""
     true = jnp.array([1.0, -0.5])
 
     def one(key):
