@@ -105,7 +105,6 @@ def course(
     `ratio` `[s]` -> `[s]` may read p_t in any way; the other arguments are those of `trajectory`.
     """
     p_0, p_ref = floating(p_0), floating(p_0 if p_ref is None else p_ref)
-    curated_share(lam)  # refuses what is no λ
 
     def step(p, _):
         return advance(lambda p, k: ratio(p), p, 1, lam, p_ref), observe(p)
@@ -144,7 +143,6 @@ def mixed_limit(
     function theorem.
     """
     operator = crowd_operator(r, users, temperature=temperature, reward_range=reward_range)
-    curated_share(lam)  # refuses what is no λ
     p_ref = floating(p_ref)
     eps = jnp.finfo(p_ref.dtype).eps
     still = (32 + p_ref.shape[0] ** 0.5) * eps
