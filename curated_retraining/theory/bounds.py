@@ -5,7 +5,7 @@ Everywhere λ = #curated / #real in [0, ∞], K is any real ≥ 1 or ∞, a = e^
 
 import jax.numpy as jnp
 
-from curated_retraining.theory.dynamics import curated_share, real_share
+from curated_retraining.theory.dynamics import curated_share, real_share, require_ratio
 from curated_retraining.theory.operator import require_group_size
 from curated_retraining.types import Array, floating, require
 
@@ -45,7 +45,7 @@ def kl_ceiling(*, k: Array | float, lam: Array | float) -> Array:
     may stand for K.
     """
     require_group_size(k)
-    require("lam", lam, lambda v: v >= 0, "is not a ratio #curated / #real: take a number of at least 0, or inf")
+    require_ratio(lam)
     excess = jnp.asarray(k, float) - 1
     load = jnp.where((lam == 0) | (excess == 0), 0.0, lam * excess)
     return jnp.where(load < 1, -jnp.log1p(-jnp.minimum(load, 1.0)), jnp.inf)
@@ -53,7 +53,7 @@ def kl_ceiling(*, k: Array | float, lam: Array | float) -> Array:
 
 def real_kl_ceiling(lam: Array | float) -> Array:
     """log(1 + λ) nats, which KL(p_ref ‖ p_t) never exceeds for t ≥ 1, whatever K and r: p_t ≥ (1 − η) p_ref, `[]`."""
-    require("lam", lam, lambda v: v >= 0, "is not a ratio #curated / #real: take a number of at least 0, or inf")
+    require_ratio(lam)
     return jnp.log1p(jnp.asarray(lam, float))
 
 

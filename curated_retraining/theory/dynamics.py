@@ -19,9 +19,14 @@ from curated_retraining.theory.operator import Operator, crowd_operator
 from curated_retraining.types import Array, floating, require
 
 
+def require_ratio(lam: ArrayLike) -> None:
+    """Refuses what is no λ."""
+    require("lam", lam, lambda v: v >= 0, "is not a ratio #curated / #real: take a number of at least 0, or inf")
+
+
 def curated_share(lam: ArrayLike) -> Array:
     """η = λ / (1 + λ), the curated share of the training weight; right at λ = 0 and at λ = ∞, derivatives too."""
-    require("lam", lam, lambda v: v >= 0, "is not a ratio #curated / #real: take a number of at least 0, or inf")
+    require_ratio(lam)
     lam = jnp.asarray(lam, float)
     few, many = jnp.where(lam < 1, lam, 1.0), jnp.where(lam < 1, 1.0, lam)
     return jnp.where(lam >= 0, jnp.where(lam < 1, few / (1 + few), 1 / (1 + 1 / many)), jnp.nan)
