@@ -1,14 +1,8 @@
 """A run on the host: its files, its resumption, and what it refuses. `faults/` has kills, full disks and damage."""
 
-import contextlib
 import csv
 import io
 import json
-import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import jax
@@ -18,7 +12,7 @@ import pytest
 from jax.tree_util import Partial
 
 import curated_retraining as cr
-from curated_retraining.driver import RunError, advanced, drive, histories, interrupts, newest, table
+from curated_retraining.driver import RunError, advanced, drive, histories, newest, table
 from curated_retraining.types import Static
 
 CELLS = [{"lam": "inf", "seed": 0}, {"lam": "1", "seed": 0}]
@@ -164,67 +158,6 @@ def test_a_foreign_config_is_refused(tmp_path):
         go(tmp_path)
 
 
-@pytest.mark.parametrize("damage", ["flip", "cut", "empty", "missing"])
-def test_a_damaged_checkpoint_is_put_aside_and_the_one_before_is_used(tmp_path, damage, capsys):
-    intact, copy = go(tmp_path / "run", generations=2), tmp_path / "copy"
-    relative = Path("checkpoints/2")
-    put_aside = 0
-    for path in sorted(path for path in (tmp_path / "run" / relative).rglob("*") if path.is_file()):
-        if not path.stat().st_size or path.name in ("commit_success.txt", "_CHECKPOINT_METADATA", "_METADATA"):
-            continue  # markers: without them Orbax itself passes over the folder or still has all numbers
-        shutil.rmtree(copy, ignore_errors=True)
-        shutil.copytree(tmp_path / "run", copy)
-        _spoil(copy / path.relative_to(tmp_path / "run"), damage)
-        capsys.readouterr()
-        np.testing.assert_equal(go(copy, generations=2), intact)
-        assert (copy / "metrics.csv").read_bytes() == (tmp_path / "run/metrics.csv").read_bytes()
-        assert (copy / relative).is_dir()
-        if (copy / "damaged/2-0").exists():  # else nothing depends on that file
-            assert f"damaged: it is now {copy}/damaged/2-0, and generation 1 is used" in capsys.readouterr().out
-            put_aside += 1
-    assert put_aside >= 3  # the state, the history and the digest at least
-
-
-def test_what_is_whole_but_of_another_run_counts_as_damaged(tmp_path):
-    """A state with the digest of another, and a history that no checkpoint was saved with."""
-    run, other = tmp_path / "run", tmp_path / "other"
-    intact, _ = go(run, generations=2), go(other, generations=2, scale=0.5)
-    shutil.rmtree(run / "checkpoints/2/state")
-    shutil.copytree(other / "checkpoints/2/state", run / "checkpoints/2/state")
-    np.testing.assert_equal(go(run, generations=2), intact)
-    assert (run / "damaged/2-0").exists()
-    shutil.copy(other / "history.bin", run / "history.bin")
-    with pytest.raises(RunError, match="2 stands on a history that is damaged"):
-        go(run, generations=2)
-
-
-def test_a_signal_in_the_last_generation_leaves_a_whole_run(tmp_path, monkeypatch):
-    monkeypatch.setattr(interrupts, "held", lambda: contextlib.nullcontext(lambda: signal.SIGTERM))
-    assert go(tmp_path, generations=0)["reward_mean"].shape == (1, 2)
-    with pytest.raises(RunError, match="stopped by SIGTERM after generation 1"):
-        go(tmp_path, generations=2)
-
-
-def test_where_no_checkpoint_is_intact_the_run_is_refused_and_nothing_is_touched(tmp_path):
-    go(tmp_path / "run", generations=1)
-    for path in sorted((tmp_path / "run/checkpoints").rglob("*")):
-        if path.is_file() and path.stat().st_size:
-            _spoil(path, "flip")
-    before = _contents(tmp_path / "run")
-    with pytest.raises(RunError, match="checkpoints/1 is damaged or another program's, and no older one is intact"):
-        go(tmp_path / "run", generations=1)
-    assert _contents(tmp_path / "run") == before
-
-
-def test_the_checkpoints_of_another_architecture_are_refused_and_nothing_is_touched(tmp_path):
-    go(tmp_path / "run", generations=1)
-    before = _contents(tmp_path / "run")
-    wider = Partial(lambda: begin() | {"more": jnp.zeros(2)})
-    with pytest.raises(RunError, match="another program's"):
-        drive(tmp_path / "run", SETTINGS, wider, Partial(advance, 1.0), cells=CELLS, generations=1)
-    assert _contents(tmp_path / "run") == before
-
-
 def test_a_history_is_cut_off_where_it_goes_on_and_its_digests_are_of_all_before(tmp_path):
     first, other, then = ({"a": np.full((1, 1), value)} for value in (1.0, 2.0, 3.0))
     path, different = tmp_path / "one", tmp_path / "other"
@@ -264,62 +197,5 @@ def test_what_partials_hold_is_an_argument_of_the_program(tmp_path):
     np.testing.assert_array_equal(history["total"], 100_000)
 
 
-@pytest.mark.long
-def test_a_loop_told_to_stop_keeps_its_generation_and_goes_on_to_the_same_bytes(tmp_path):
-    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    subprocess.run([sys.executable, __file__, str(whole)], check=True, capture_output=True)
-    for kind, moment in ((signal.SIGTERM, "checkpoints/3"), (signal.SIGINT, "checkpoints/9")):
-        process = subprocess.Popen([sys.executable, __file__, str(stopped)], stdout=-1, stderr=-1, text=True)
-        deadline = time.monotonic() + 600
-        while not (stopped / moment).exists() and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.001)
-        process.send_signal(kind)
-        said, error = process.communicate()
-        newest = max(int(path.name) for path in (stopped / "checkpoints").iterdir())
-        assert newest < 30 and f"stopped by {kind.name} after generation {newest}" in error, error
-        assert f"{kind.name}: the run stops when this generation is kept" in said
-    subprocess.run([sys.executable, __file__, str(stopped)], check=True, capture_output=True)
-    assert (stopped / "metrics.csv").read_bytes() == (whole / "metrics.csv").read_bytes()
-
-
-def _spoil(path: Path, damage: str) -> None:
-    """Flips a byte in the middle of a file, cuts it there, empties it or removes it."""
-    content = path.read_bytes()
-    middle = len(content) // 2
-    flipped = content[:middle] + bytes([content[middle] ^ 255]) + content[middle + 1 :]
-    path.unlink()
-    if damage != "missing":
-        path.write_bytes({"flip": flipped, "cut": content[:middle], "empty": b""}[damage])
-
-
 def _contents(folder: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-def loop(folder):
-    """A real loop of 30 generations for the test that tells it to stop."""
-    model, mixing = cr.gaussian(), cr.with_real(1.0)
-    real = cr.ring(jax.random.key(0), 200)
-    step = cr.retraining(
-        model,
-        reward=cr.distance(jnp.array([2.0, 0.0])),
-        curate=cr.k_way(4, cr.luce()),
-        mixing=mixing,
-        pool_size=400,
-        metrics=cr.metrics.reward_moments(),
-    )
-    first = Partial(_first, real)
-    drive(folder, {}, first, Partial(_next, step), cells=[{"lam": 1.0}], generations=30)
-
-
-def _first(real):
-    return cr.start(jax.random.key(1), cr.gaussian(), cr.with_real(1.0), real, slot=100)
-
-
-def _next(step, state):
-    state, report = step(jax.random.key(2), state)
-    return state, {name: value[None] for name, value in report.items()}
-
-
-if __name__ == "__main__":
-    loop(sys.argv[1])

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 import curated_retraining as cr
 from curated_retraining import driver, figures, grids, metrics
@@ -31,11 +32,15 @@ _CONTEXT = multiprocessing.get_context("forkserver")
 
 def small(out: Path) -> None:
     """The least that an experiment does: a loop in a folder, and a figure."""
-    begin, advance = grids.programs(_loop, grids.grid({"lam": [1.0]}, [0]))
-    history = driver.drive(out, {}, begin, advance, cells=[{"lam": "1"}], generations=4)
+    history = _drive(out, generations=4)
     (out / "figures").mkdir(exist_ok=True)
     measured = {"reward_mean": history["reward_mean"].T[None]}
     figures.curves(out / "figures/curves.png", measured, {}, rows=common.row_titles(["1"]))
+
+
+def many(out: Path) -> None:
+    """The same loop for long enough to be told to stop."""
+    _drive(out, generations=100)
 
 
 def of_gmm(out: Path) -> None:
@@ -105,6 +110,11 @@ def _play(out: Path, play: Callable[[Path], None], die_at: tuple[str, int] | Non
         common.launch(lambda: play(out))
     finally:
         _beside(out, "measured").write_text(json.dumps((time.process_time(), uses)))
+
+
+def _drive(out: Path, generations: int) -> dict[str, np.ndarray]:
+    begin, advance = grids.programs(_loop, grids.grid({"lam": [1.0]}, [0]))
+    return driver.drive(out, {}, begin, advance, cells=[{"lam": "1"}], generations=generations)
 
 
 def _loop(lam):

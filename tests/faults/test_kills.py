@@ -37,21 +37,23 @@ def test_killed_while_it_compiles_saves_and_draws_a_run_ends_with_the_same_bytes
     assert_same(out, whole)
 
 
-def test_a_second_process_is_refused_and_a_first_that_is_told_to_stop_keeps_its_generation(whole):
-    out = whole.with_name("stopped")
-    for kind in (signal.SIGTERM, signal.SIGINT):
-        first = processes.started(out)
+def test_a_second_process_is_refused_and_a_first_that_is_told_to_stop_keeps_its_generation(tmp_path):
+    out, whole = tmp_path / "stopped", tmp_path / "whole"
+    assert processes.run(whole, play=processes.many) == 0, processes.told(whole)
+    for kind, at in ((signal.SIGTERM, "history.bin"), (signal.SIGINT, "checkpoints/9")):
+        first = processes.started(out, play=processes.many)
         wait_for(out / "config.json", first)
         if kind == signal.SIGTERM:
             os.kill(first.pid, signal.SIGSTOP)
-            assert processes.run(out) == 1
+            assert processes.run(out, play=processes.many) == 1
             assert "in use by another process: wait for it" in processes.told(out)
             os.kill(first.pid, signal.SIGCONT)
-        wait_for(out / "history.bin", first)
+        wait_for(out / at, first)
         os.kill(first.pid, kind)
         first.join()
-        assert first.exitcode in (0, 1, -kind)  # 1 before its last generation
-    assert processes.run(out) == 0, processes.told(out)
+        newest = max(int(path.name) for path in (out / "checkpoints").iterdir())
+        assert first.exitcode == 1 and f"stopped by {kind.name} after generation {newest}" in processes.told(out)
+    assert processes.run(out, play=processes.many) == 0, processes.told(out)
     assert_same(out, whole)
 
 
