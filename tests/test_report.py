@@ -110,7 +110,7 @@ def test_the_page_tells_settings_environment_and_numbers(two):
         "λ = ∞: measured, mean of 2 seeds", "λ = ∞: ± standard error",
     ]  # fmt: skip
     (ends,) = (rows for title, (rows, *_) in found.items() if title.startswith("The last generation"))
-    assert ends[1] == ["top_mass, λ = ∞", "0.21 ± 0.01 | 0.2", "0.81 ± 0.01 | 0.8"]
+    assert ends[1] == ["top_mass, λ = ∞", "0.21 ± 0.01 | 0.2 (t = 2)", "0.81 ± 0.01 | 0.8 (t = 4)"]
 
 
 def test_the_page_is_complete_in_itself(two):
@@ -206,6 +206,9 @@ def test_what_is_no_run_is_told_in_a_line(command, tmp_path):
     shutil.rmtree(tmp_path / "other")
     (run / "metrics.csv").write_text("lam,seed,generation,top_mass\ninf,0,0")
     assert "no whole table" in command(run)
+    for line in ("inf,0,0,many", "inf,0,half,1", ",,,"):
+        (run / "metrics.csv").write_text(f"lam,seed,generation,top_mass\n{line}\n")
+        assert "no table of numbers by generation" in command(run)
     (run / "config.json").write_text("[]")
     assert "not a run's config" in command(run)
     assert not list(tmp_path.rglob("*.html"))

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+from tqdm import tqdm
 
 from curated_retraining.driver import disks
 from curated_retraining.driver.generations import Cells, spelled
@@ -104,12 +105,13 @@ def _held(folder: Path, config: dict[str, Any], begun: Callable[[], bool]) -> It
             raise RunError(
                 f"{folder} cannot be held for one process ({disks.reason(error)}): choose a folder on another disk"
             ) from error
-        found = recorded(folder)
+        found, environment = recorded(folder), {"versions": _versions(), "device": jax.devices()[0].device_kind}
         if found is not None and begun():
             _require_same(folder, found, config)
+            _tell_changes(folder, found, environment)
             config = found | config  # its cells may be new: those of an older version are not told
         else:
-            config |= {"versions": _versions(), "device": jax.devices()[0].device_kind}
+            config |= environment
         if config != found:
             _write(folder / "config.json", json.dumps(config, indent=2) + "\n")
         yield functools.partial(_require_ours, folder, lock)
@@ -171,6 +173,13 @@ def _require_same(folder: Path, found: dict[str, Any], given: dict[str, Any]) ->
             f"{folder} holds a run with {name}={_short(was)}, not {_short(now)}: choose another folder or give that "
             "back"
         )
+
+
+def _tell_changes(folder: Path, found: dict[str, Any], now: dict[str, Any]) -> None:
+    """Other versions may round otherwise, and a loop goes on from every last digit."""
+    parts = itertools.chain.from_iterable(_differences(name, found.get(name), now[name]) for name in now)
+    if told := ", ".join(f"{name}={_short(was)}, now {_short(is_)}" for name, was, is_ in parts):
+        tqdm.write(f"{folder} was begun with {told}: generations from here on may differ from those of one environment")
 
 
 def _differences(name: str, was: Any, now: Any) -> Iterator[tuple[str, Any, Any]]:

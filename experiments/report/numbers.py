@@ -28,12 +28,14 @@ def of_part(part: Part) -> list[str]:
 
 def side_by_side(runs: Sequence[Run]) -> str:
     """Each run's last generation, a row a metric and cell: measured, its standard error, what it is compared with."""
-    ends: dict[tuple[str, str, Cell], dict[int, str]] = {}
+    lasts: dict[tuple[str, str, Cell], dict[int, Course]] = {}
     for index, run in enumerate(runs):
         for part in run.parts:
             for metric, lines in courses.courses(part).items():
                 for line in lines:
-                    ends.setdefault((part.name, metric, line.cell), {})[index] = _end(line)
+                    lasts.setdefault((part.name, metric, line.cell), {})[index] = line
+    uneven = len({max(line.mean) for found in lasts.values() for line in found.values()}) > 1
+    ends = {key: {index: _end(line, uneven) for index, line in found.items()} for key, found in lasts.items()}
     compared = {key: cells for key, cells in ends.items() if any("|" in cell for cell in cells.values())}
     rows = [
         [", ".join(filter(None, (name, metric, called(cell)))), *(cells.get(index, "–") for index in range(len(runs)))]
@@ -84,8 +86,9 @@ def _by_generation(metric: str, lines: list[Course], compared_with: str) -> str:
     return markup.table(f"{metric} by generation{some}", ["", *(f"t = {t}" for t in shown)], rows)
 
 
-def _end(line: Course) -> str:
+def _end(line: Course, with_time: bool) -> str:
     t = max(line.mean)
+    time = f" (t = {t})" if with_time else ""
     error = f" ± {number(line.error[t])}" if line.error else ""
     twin = f" | {number(line.twin[t])}" if math.isfinite(line.twin.get(t, math.nan)) else ""
-    return f"{number(line.mean[t])}{error}{twin}"
+    return f"{number(line.mean[t])}{error}{twin}{time}"

@@ -107,8 +107,24 @@ def _part(folder: Path, of: Path) -> Part:
     name = "" if of == folder else str(of.relative_to(folder))
     for file, called in ((twins.EXACT, "exact"), (twins.FORETOLD, "forecast from generation 0")):
         if (of / file).exists():
-            return Part(name, _rows(of / "metrics.csv"), _rows(of / file), called)
-    return Part(name, _rows(of / "metrics.csv"), [], "")
+            return Part(name, _numbers(of / "metrics.csv"), _numbers(of / file), called)
+    return Part(name, _numbers(of / "metrics.csv"), [], "")
+
+
+def _numbers(path: Path) -> Rows:
+    """Rows of a cell, a generation and numbers."""
+    rows = _rows(path)
+    try:
+        for row in rows:
+            names = list(row)
+            first = names.index("generation")
+            int(row["generation"])
+            _ = [float(row[name]) for name in names[first:]]
+    except ValueError as error:
+        raise app.UsageError(
+            f"{path} is no table of numbers by generation ({error}): run the experiment again, it writes it anew"
+        ) from error
+    return rows
 
 
 def _rows(path: Path) -> Rows:

@@ -43,6 +43,23 @@ def test_other_cells_are_refused_and_those_of_an_older_version_are_taken(tmp_pat
     assert json.loads((tmp_path / "config.json").read_text()) == config
 
 
+def test_a_run_that_goes_on_in_another_environment_says_so(tmp_path, capsys):
+    def go_on():
+        capsys.readouterr()
+        go(tmp_path)
+        return capsys.readouterr().out
+
+    go(tmp_path)
+    assert "begun with" not in go_on()
+    config = json.loads((tmp_path / "config.json").read_text())
+    now, device = config["versions"]["jax"], config["device"]
+    config["versions"]["jax"], config["device"] = "0.0.1", "abacus"
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    for _ in range(2):
+        assert f'begun with versions.jax="0.0.1", now "{now}", device="abacus", now "{device}": gen' in go_on()
+    assert json.loads((tmp_path / "config.json").read_text()) == config
+
+
 def test_a_folder_without_a_generation_takes_other_settings_and_one_with_other_files_does_not(tmp_path):
     def too_large(state):
         raise RunError("take a smaller pool")
