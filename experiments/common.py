@@ -5,6 +5,7 @@ import io
 import logging
 import math
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +18,8 @@ from curated_retraining.driver import RunError, disks
 from experiments import devices, helps
 from experiments.helps import group
 
-DISK = disks.NO_ROOM | disks.REFUSED | {errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.EROFS}  # no fault of ours
+NO_PLACE = {errno.EEXIST, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EROFS}
+DISK = disks.NO_ROOM | disks.REFUSED | NO_PLACE  # no fault of ours
 GENERATORS = ("threefry2x32", "rbg", "unsafe_rbg")  # of random numbers, as JAX has them; the first is its default
 SEVERAL = 10_000  # the most of what is held one by one: repetitions, generations, resamples
 FLOAT32 = float(np.finfo(np.float32).max)
@@ -158,6 +160,8 @@ def launch(main: Callable[..., None], *, arguments: str = "") -> None:
         if not arguments:
             jax.config.update("jax_compilation_cache_dir", flags.FLAGS.compilation_cache or None)
             jax.config.update("jax_default_prng_impl", flags.FLAGS.prng)
+        if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, signal.default_int_handler)  # told to stop is told as Ctrl-C is
         try:
             devices.join()
             main(*argv[1:])

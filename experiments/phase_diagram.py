@@ -121,9 +121,9 @@ def real_data() -> tuple[Population, Levels]:
 
 def exact_map(path: Path, levels: Levels, grid: Grid, window: tuple[int, int] | None = None) -> Found:
     """What the perfect learner does in the cells of `grid`; computed once, then read from `path`."""
-    if path.exists():
+    if text := report.kept(path):
         print(f"{path} is complete")
-        return report.from_csv(path, grid.cells.k.shape)
+        return report.from_csv(text, grid.cells.k.shape)
     began = time.perf_counter()
     how = exact.plan(levels, grid.cells, horizon=FLAGS.horizon, memory=FLAGS.memory * 2**20)
     chunks = f"{grid.cells.k.size} cells, {how.batch} at a time, over {len(levels.p_ref)} levels of reward"
@@ -136,7 +136,7 @@ def exact_map(path: Path, levels: Levels, grid: Grid, window: tuple[int, int] | 
     found = {name: values for name, values in found.items() if window or not name.startswith("course_")}
     unsettled = np.isnan(found["kl"]).sum()
     print(f"; {time.perf_counter() - began:.1f} s" + (f"; {unsettled} limits are not reached" if unsettled else ""))
-    write(path, report.to_csv(grid, found))
+    report.keep(path, report.to_csv(grid, found))
     return found
 
 

@@ -12,7 +12,7 @@ import pytest
 from absl import flags
 from commands import command
 
-from curated_retraining.driver import generations
+from curated_retraining.driver import RunError, generations
 from experiments import phase_diagram
 from experiments.phase import exact, report
 
@@ -83,8 +83,8 @@ def test_a_run_leaves_tables_figures_and_loops(finished):
 
 def test_trained_loops_come_near_the_exact_ones(finished):
     """Two seeds, 2,000 real points: 5σ of the real data's mean reward, and as much again for the learner."""
-    measured = report.from_csv(finished / "lam_gamma_trained.csv", (2, 2))
-    predicted = report.from_csv(finished / "lam_gamma_at_trained.csv", (2, 2))
+    measured = report.from_csv((finished / "lam_gamma_trained.csv").read_text(), (2, 2))
+    predicted = report.from_csv((finished / "lam_gamma_at_trained.csv").read_text(), (2, 2))
     error = 5 / np.sqrt(2 * 2000)
     assert (np.abs(measured["reward"] - predicted["course_reward"]) < 2 * error).all()
     assert (np.abs(measured["kl"] - predicted["course_kl"]) < 0.15).all()  # nats
@@ -104,6 +104,19 @@ def test_the_same_command_reads_and_another_is_refused(finished, run, capsys):
     with jax.default_prng_impl("rbg"):
         assert 'prng="threefry2x32", not "rbg"' in run(*SMALL, "--model=gmm", f"--out={finished}")
     assert numbers() == before
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut"])
+def test_a_damaged_table_is_not_read(tmp_path, damage):
+    path = tmp_path / "map.csv"
+    assert report.kept(path) is None
+    report.keep(path, "λ,kl\n1.0,0.125\n")
+    assert report.kept(path) == "λ,kl\n1.0,0.125\n"
+    path.write_text({"flip": "λ,kl\n1.0,0.135\n", "cut": "λ,kl\n1.0,0.1"}[damage])
+    with pytest.raises(RunError, match=r"map\.csv is damaged: remove it, and the same command makes it again"):
+        report.kept(path)
+    path.with_name("map.csv.sha256").unlink()  # as where the process was killed before it was there
+    assert report.kept(path) is None
 
 
 def test_a_run_cut_off_goes_on_to_the_same_bits(finished, run):

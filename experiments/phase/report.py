@@ -1,6 +1,7 @@
 """What a phase map leaves: tables of numbers, text that sets measured beside exact, and the figure."""
 
 import csv
+import hashlib
 import io
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from curated_retraining import figures
-from curated_retraining.driver import RunError
+from curated_retraining.driver import RunError, write
 from experiments.phase import axes
 from experiments.phase.axes import Grid
 from experiments.phase.exact import Found
@@ -33,17 +34,30 @@ def to_csv(grid: Grid, found: Mapping[str, np.ndarray]) -> str:
     return text.getvalue()
 
 
-def from_csv(path: Path, shape: tuple[int, ...]) -> Found:
-    """The numbers of a file that `to_csv` made, `shape` each.
+def from_csv(text: str, shape: tuple[int, ...]) -> Found:
+    """The numbers of what `to_csv` made, `shape` each."""
+    rows = list(csv.DictReader(text.splitlines()))
+    return {name: np.array([row[name] for row in rows], np.float32).reshape(shape) for name in rows[0]}
+
+
+def keep(path: Path, text: str) -> None:
+    """Writes a table and then, beside it, its digest as `sha256sum --check` reads it."""
+    write(path, text)
+    write(_digest_of(path), f"{_sha256(text.encode())}  {path.name}\n")
+
+
+def kept(path: Path) -> str | None:
+    """A table that is complete, which its digest says; None where there is none.
 
     Raises:
-        RunError: where the file is not such a one.
+        RunError: where it is not what was written.
     """
-    try:
-        rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
-        return {name: np.array([row[name] for row in rows], np.float32).reshape(shape) for name in rows[0]}
-    except (OSError, ValueError, IndexError, TypeError) as error:
-        raise RunError(f"{path} is damaged: remove it, and the same command makes it again") from error
+    if not (path.exists() and _digest_of(path).exists()):
+        return None
+    content, told = path.read_bytes(), _digest_of(path).read_text(encoding="utf-8", errors="replace")
+    if told.split() != [_sha256(content), path.name]:
+        raise RunError(f"{path} is damaged: remove it, and the same command makes it again")
+    return content.decode()
 
 
 def over_seeds(runs: list[Found], shape: tuple[int, ...]) -> tuple[Found, Found]:
@@ -122,3 +136,11 @@ def draw(
         hollow_label=hollow,
         title=f"exact population, {others}",
     )
+
+
+def _digest_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}.sha256")
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

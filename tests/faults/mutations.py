@@ -55,7 +55,10 @@ def main(*parts: str) -> int:
             fault for fault in planted() if any(part in f"{fault.module}: {fault.old}" for part in parts or ("",))
         ]
         for tests in sorted({fault.tests for fault in faults}):
-            print(f"{_passes(tests, programs)}, unchanged: {' '.join(tests)}", flush=True)
+            result = _passes(tests, programs)
+            print(f"{result}, unchanged: {' '.join(tests)}", flush=True)
+            if result != "pass":
+                sys.exit(f"these tests fail without a fault, as {copy}/log said: they would catch anything")
         for fault in faults:
             path = copy / "curated_retraining" / fault.module
             whole = path.read_text()

@@ -1,4 +1,4 @@
-"""Experiments in processes of their own, which are killed from within or from outside.
+"""Experiments in processes of their own, to which something happens, from within or from outside.
 
 They are forked from a server that has imported everything, so that a process costs what it computes.
 """
@@ -7,6 +7,7 @@ import contextlib
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import sys
 import time
@@ -16,7 +17,6 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 import curated_retraining as cr
 from curated_retraining import driver, figures, grids, metrics
@@ -25,6 +25,7 @@ from experiments.plane import run as plane
 
 FLAGS_OF_GMM = [
     "--model=gmm", "--lam=1", "--generations=4", "--seeds=1", "--pool=40", "--real=50", "--steps=1", "--first_steps=2",
+    "--keep=2",
 ]  # fmt: skip
 ON_FILES = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.listdir", "os.scandir", "os.truncate")
 _CONTEXT = multiprocessing.get_context("forkserver")
@@ -32,15 +33,11 @@ _CONTEXT = multiprocessing.get_context("forkserver")
 
 def small(out: Path) -> None:
     """The least that an experiment does: a loop in a folder, and a figure."""
-    history = _drive(out, generations=4)
+    begin, advance = grids.programs(_loop, grids.grid({"lam": [1.0]}, [0]))
+    history = driver.drive(out, {}, begin, advance, cells=[{"lam": "1"}], generations=4, keep=2)
     (out / "figures").mkdir(exist_ok=True)
     measured = {"reward_mean": history["reward_mean"].T[None]}
     figures.curves(out / "figures/curves.png", measured, {}, rows=common.row_titles(["1"]))
-
-
-def many(out: Path) -> None:
-    """The same loop for long enough to be told to stop."""
-    _drive(out, generations=100)
 
 
 def of_gmm(out: Path) -> None:
@@ -49,10 +46,27 @@ def of_gmm(out: Path) -> None:
     plane.main(gmm.RING)
 
 
-def started(out: Path, *, play: Callable[[Path], None] = small, die_at: tuple[str, int] | None = None) -> BaseProcess:
-    """An experiment in the folder `out`; at `(name, n)` it kills -9 itself before the n-th use of such a file."""
+def signalled(out: Path, number: signal.Signals = signal.SIGKILL) -> None:
+    """As by `kill`, `timeout`, a scheduler or Ctrl-C."""
+    del out
+    os.kill(os.getpid(), number)
+
+
+def loses_its_folder(out: Path) -> None:
+    """As by somebody who tidies up."""
+    shutil.rmtree(out)
+
+
+def started(
+    out: Path,
+    *,
+    play: Callable[[Path], None] = small,
+    at: tuple[str, int] | None = None,
+    what: Callable[[Path], None] = signalled,
+) -> BaseProcess:
+    """An experiment in the folder `out`; at `(name, n)`, before the n-th use of such a file, `what` happens to it."""
     _CONTEXT.set_forkserver_preload(["experiments.gmm", "experiments.plane.run"])
-    process = _CONTEXT.Process(target=_play, args=(out, play, die_at))
+    process = _CONTEXT.Process(target=_play, args=(out, play, at, what))
     process.start()
     return process
 
@@ -86,11 +100,11 @@ def measured(out: Path) -> tuple[float, int]:
     return tuple(json.loads(_beside(out, "measured").read_text()))
 
 
-def _play(out: Path, play: Callable[[Path], None], die_at: tuple[str, int] | None) -> None:
+def _play(out: Path, play: Callable[[Path], None], at: tuple[str, int] | None, what: Callable[[Path], None]) -> None:
     said = os.open(_beside(out, "said"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(said, 1)
     os.dup2(said, 2)
-    name, last = die_at or ("", 0)
+    name, last = at or ("", 0)
     uses = 0
 
     def note(event, args):
@@ -98,7 +112,7 @@ def _play(out: Path, play: Callable[[Path], None], die_at: tuple[str, int] | Non
         if event in ON_FILES and f"{out}/" in (path := str(args[:2])) and name in path:
             uses += 1
             if uses == last:
-                os.kill(os.getpid(), signal.SIGKILL)
+                what(out)
 
     sys.addaudithook(note)
     jax.config.update("jax_enable_compilation_cache", True)
@@ -110,11 +124,6 @@ def _play(out: Path, play: Callable[[Path], None], die_at: tuple[str, int] | Non
         common.launch(lambda: play(out))
     finally:
         _beside(out, "measured").write_text(json.dumps((time.process_time(), uses)))
-
-
-def _drive(out: Path, generations: int) -> dict[str, np.ndarray]:
-    begin, advance = grids.programs(_loop, grids.grid({"lam": [1.0]}, [0]))
-    return driver.drive(out, {}, begin, advance, cells=[{"lam": "1"}], generations=generations)
 
 
 def _loop(lam):

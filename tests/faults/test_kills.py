@@ -3,10 +3,12 @@
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -30,57 +32,79 @@ def whole(tmp_path_factory):
 
 def test_killed_while_it_compiles_saves_and_draws_a_run_ends_with_the_same_bytes(whole):
     out = whole.with_name("killed")
-    for die_at in ((".config.json", 2), ("checkpoints/1", 2), ("metrics.csv", 2), ("curves.png", 1)):
-        assert processes.run(out, die_at=die_at) == -9
+    for at in ((".config.json", 2), ("checkpoints/1", 2), ("metrics.csv", 2), ("curves.png", 1)):
+        assert processes.run(out, at=at) == -9
         assert_nothing_is_half(out, whole)
+    for program in (whole.parent / "cache").iterdir():  # a kill while one is kept
+        os.truncate(program, program.stat().st_size // 2)
     assert processes.run(out) == 0, processes.told(out)
     assert_same(out, whole)
 
 
-def test_a_second_process_is_refused_and_a_first_that_is_told_to_stop_keeps_its_generation(tmp_path):
-    out, whole = tmp_path / "stopped", tmp_path / "whole"
-    assert processes.run(whole, play=processes.many) == 0, processes.told(whole)
-    for kind, at in ((signal.SIGTERM, "history.bin"), (signal.SIGINT, "checkpoints/9")):
-        first = processes.started(out, play=processes.many)
-        wait_for(out / "config.json", first)
-        if kind == signal.SIGTERM:
-            os.kill(first.pid, signal.SIGSTOP)
-            assert processes.run(out, play=processes.many) == 1
-            assert "in use by another process: wait for it" in processes.told(out)
-            os.kill(first.pid, signal.SIGCONT)
-        wait_for(out / at, first)
-        os.kill(first.pid, kind)
-        first.join()
-        newest = max(int(path.name) for path in (out / "checkpoints").iterdir())
-        assert first.exitcode == 1 and f"stopped by {kind.name} after generation {newest}" in processes.told(out)
-    assert processes.run(out, play=processes.many) == 0, processes.told(out)
+def test_a_second_process_is_refused(whole):
+    out = whole.with_name("shared")
+    first = processes.started(out)
+    wait_for(out / "config.json", first)
+    os.kill(first.pid, signal.SIGSTOP)
+    assert processes.run(out) == 1
+    assert "in use by another process: wait for it" in processes.told(out)
+    os.kill(first.pid, signal.SIGCONT)
+    first.join()
+    assert first.exitcode == 0
     assert_same(out, whole)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_told_to_stop_a_run_keeps_its_generation_and_says_that_the_same_command_goes_on(whole, number):
+    out, stop = whole.with_name(f"stopped-by-{number}"), partial(processes.signalled, number=number)
+    assert processes.run(out, at=("checkpoints/0", 1), what=stop) == 1
+    newest = max(int(path.name) for path in (out / "checkpoints").iterdir())
+    assert newest < 4 and f"stopped by {number.name} after generation {newest}: the same" in processes.told(out)
+    assert processes.run(out, at=("curves.png", 1), what=stop) == 1
+    assert "stopped: the same command goes on" in processes.told(out) and "Traceback" not in processes.told(out)
+    assert processes.run(out) == 0, processes.told(out)
+    assert_same(out, whole)
+
+
+@pytest.mark.parametrize("at", ["config.json", "checkpoints/2", "curves.png"])
+def test_a_folder_that_is_taken_away_at_any_moment_is_told_in_one_line(whole, at):
+    out = whole.with_name("gone")
+    assert processes.run(out, at=(at, 1), what=processes.loses_its_folder) == 1
+    told = processes.told(out)
+    assert re.search(r"error: .*(removed or replaced|cannot be written \(No such file)", told), told
+    assert "Traceback" not in told and not list(out.rglob("*.csv"))
+    shutil.rmtree(out, ignore_errors=True)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("play", [processes.of_gmm, processes.small])
 def test_hundreds_of_kills_at_random_moments(tmp_path, play):
-    """Half of them after a random time of computing, half before a random use of a file."""
+    """Half of them after a random time of computing, half before a random use of a file; a third compile anew."""
     rng, moments, runs, whole, out = random.Random(0), Counter(), 0, tmp_path / "whole", tmp_path / "often"
-    for _ in range(2):  # the second finds all programs compiled
+    seconds = {}
+    for cached in (False, True):
         shutil.rmtree(whole, ignore_errors=True)
         assert processes.run(whole, play=play) == 0, processes.told(whole)
-    seconds, uses = processes.measured(whole)
-    for kill in range(KILLS):
-        if kill % 2:
-            code = processes.killed_after(out, rng.uniform(0, seconds), play=play)
+        seconds[cached], uses = processes.measured(whole)
+    while moments.total() < KILLS:
+        cached = rng.random() > 1 / 3
+        if not cached:
+            shutil.rmtree(tmp_path / "cache")
+        if rng.random() < 0.5:
+            code = processes.killed_after(out, rng.uniform(0, seconds[cached]), play=play)
         else:
-            code = processes.run(out, play=play, die_at=("", rng.randint(1, uses)))
+            code = processes.run(out, play=play, at=("", rng.randint(1, uses)))
         assert code in (0, -9), processes.told(out)
-        moments[moment(out) if code else "none: it had ended"] += 1
         assert_nothing_is_half(out, whole)
-        if code == 0 or kill == KILLS - 1:
+        if code:
+            moments[moment(out)] += 1
+        if code == 0 or moments.total() == KILLS:
             assert processes.run(out, play=play) == 0, processes.told(out)
             assert_same(out, whole)
             shutil.rmtree(out)
             runs += 1
     print(f"{KILLS} kills of {runs} runs: {dict(moments)}")
-    assert sum(moments.values()) == KILLS
+    assert len(moments) == 5 and runs > KILLS / 20
 
 
 def moment(out: Path) -> str:
