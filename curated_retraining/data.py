@@ -1,4 +1,4 @@
-"""Weighted points, and the toy distributions of the paper with their exact densities."""
+"""Weighted points, and the toy distributions of the paper, two of them with their densities."""
 
 from collections.abc import Sequence
 

@@ -73,6 +73,8 @@ def sweep(
             the cells of a program do not split over the devices, or what `make` builds refuses a value.
         RunError: see `driver.drive`; or the folder holds a sweep with other static axes.
     """
+    if "seed" in axes:
+        raise ValueError("an axis cannot be called 'seed': give its values as seeds=")
     axes = {name: list(values) for name, values in axes.items()} | {"seed": [int(seed) for seed in seeds]}
     _check(axes, static, batch)
     kept = None if folder is None else driver.absolute(folder)

@@ -1,4 +1,4 @@
-"""The import lines of the source against the direction that DESIGN fixes, and the public names."""
+"""The import lines of the source against the one direction that they may have, and the public names."""
 
 import ast
 import importlib

@@ -108,6 +108,7 @@ def test_a_folder_resumes_to_the_bit_with_the_batch_it_began_with(tmp_path, caps
     [
         ({"axes": AXES | {"lam": []}}, "'lam' has no values"),
         ({"axes": AXES | {"generation": [1]}}, "'generation'"),
+        ({"axes": AXES | {"seed": [1]}}, "'seed': give its values as seeds="),
         ({"static": ["pool"]}, "pool"),
         ({"static": ["seed"]}, "seed"),
         ({"batch": 0}, "batch=0"),

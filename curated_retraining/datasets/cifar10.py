@@ -38,7 +38,7 @@ def cifar10(folder: str | Path, download: bool = False) -> Split:
 
     Args:
         folder: holds the binary release or the Python one, itself or in the folder of the archive's name below.
-        download: fetches the binary release (162 MB) from `URL` into `folder` where neither is there.
+        download: fetches the binary release (170 MB) from `URL` into `folder` where neither is there.
 
     The pixels take 737 MB as float32.
 

@@ -26,7 +26,7 @@ class UNet(nn.Module):
         attention: the sides (pixels, or cells where `patch` > 1) of levels whose blocks are followed by self-attention.
         head_channels: channels of an attention head; widths that attend are multiples of it.
         patch: each `patch`×`patch` pixels are one cell of `patch`² · c channels to the network, which then costs about
-            `patch`² times less; 2 suits images of 28 pixels or more, 1 smaller ones. Sizes that are no multiple of it
+            `patch`² times less; 2 suits images of 16 pixels or more, 1 smaller ones. Sizes that are no multiple of it
             are continued by their last row and column, and cut again at the end.
         dtype: what it computes in; bfloat16 suits accelerators. Parameters and results are float32, and so are the
             sums of group norm.
@@ -99,14 +99,14 @@ class InParts(nn.Module):
 
 
 def paper(dtype: DTypeLike = jnp.float32) -> UNet:
-    """The network of the CIFAR-10 experiments: 35.7 M parameters, 12 GFLOP a forward pass of a 32×32×3 image."""
+    """The network of the CIFAR-10 experiments: 35.7 M parameters, 11 GFLOP a forward pass of a 32×32×3 image."""
     return UNet(128, (1, 2, 2, 2), blocks=2, attention=(16,), head_channels=64, dtype=dtype)
 
 
 def cpu(patch: int = 2, dtype: DTypeLike = jnp.float32) -> InParts:
     """A network of 1.0 M parameters for two CPU cores: 0.05 GFLOP a forward pass of a 32×32×3 image.
 
-    Take `patch=1` for images below 28 pixels. Most parameters sit at the lowest levels, where they
+    Take `patch=1` for images below 16 pixels. Most parameters sit at the lowest levels, where they
     cost little.
     """
     return InParts(UNet(24, (1, 1, 2, 3), blocks=1, attention=(4,), head_channels=24, patch=patch, dtype=dtype))
