@@ -46,8 +46,8 @@ def k_way_ratio(
 def k_way_operator(r: Array, *, temperature: Array | float = 1.0, reward_range: float = 100.0) -> Operator:
     """`k_way_ratio` for one `r` and many `p` and `k`: what depends on `r` alone is made once.
 
-    Its tables hold 3 · nodes · s numbers, 3 · nodes · 24 · reward_range where s > 4,096, with 4 (34 + reward_range) nodes
-    in float64 and 2 (24 + reward_range) in float32.
+    Its tables hold 3 · nodes · s numbers, or 3 · nodes · 24 · reward_range where s > 4,096, with 4 (34 + reward_range)
+    nodes in float64 and 2 (24 + reward_range) in float32.
     """
     require("temperature", temperature, lambda t: t >= 0, "is not a temperature: take a number of at least 0")
     r = floating(r)
