@@ -14,6 +14,7 @@ import pytest
 from scipy.stats import norm, t
 
 os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"  # of the processes that tests start
+os.environ["PYTHONWARNINGS"] = "error::DeprecationWarning,error::FutureWarning,error::PendingDeprecationWarning"
 os.environ["MPLBACKEND"] = "Agg"  # read when matplotlib is first imported
 
 jax.config.update("jax_debug_key_reuse", True)

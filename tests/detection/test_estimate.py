@@ -61,14 +61,14 @@ def held(one, truth):
 @pytest.mark.parametrize("find", [("k",), ("k", "lam")])
 @pytest.mark.long
 def test_loops_are_seen_through(find):
-    """18 loops a case, 2,000 samples: intervals of 4 standard errors (a miss has odds of 6e-5 each)."""
+    """18 loops a case, 2,000 samples: intervals of 4.5 standard errors (a miss has odds of 7e-6), misfits as rare."""
     lam, temperature = (grid.ravel() for grid in jnp.meshgrid(jnp.array([jnp.inf, 1.0, 0.5]), jnp.array([1.0, 0.5])))
     parts = [loops(k, 2000, lam, temperature, jax.random.split(jax.random.key(k), 6)) for k in (2, 4, 8)]
     samples = [jnp.concatenate(each) for each in zip(*parts, strict=True)]
     k, lam, temperature = jnp.repeat(jnp.array([2.0, 4.0, 8.0]), 6), jnp.tile(lam, 3), jnp.tile(temperature, 3)
-    found = detected(find, *samples, k, temperature, lam, 0.99994, 2000.0)
+    found = detected(find, *samples, k, temperature, lam, 0.9999932, 2000.0)
     assert held(found.k, k).all() and held(found.lam, lam).all() and held(found.temperature, temperature).all()
-    assert (found.misfit > 1e-4).all()
+    assert (found.misfit > 7e-6).all()
     if find == ("k",):  # and they say something in the pure loop: of K = 2 a standard error is 0.1; 4 may be anything
         error = jnp.log(found.k.high / found.k.low) / 8
         assert (found.p_value[jnp.isinf(lam)] < 1e-3).all() and error[jnp.isinf(lam) & (k == 2)].mean() < 0.25
@@ -103,8 +103,11 @@ def test_intervals_and_p_values_are_as_often_wrong_as_they_say(k):
 @pytest.mark.statistical
 @pytest.mark.long
 def test_both_are_known_only_where_rewards_spread_over_temperatures():
-    """K = 4: at a range of 8 τ, K and τ are found; at one of 0.8 τ, K may be anything. A miss has odds of 4e-4."""
-    temperature, level = jnp.array([0.5, 0.5, 5.0]), jnp.array([0.9999, 0.9, 0.9])
+    """K = 4: at a range of 8 τ, K and τ are found; at one of 0.8 τ, K may be anything. A miss has odds of 4e-4.
+
+    What half of all data sets leave in is far from both ends, in each of hundreds that were looked at.
+    """
+    temperature, level = jnp.array([0.5, 0.5, 5.0]), jnp.array([0.9999, 0.5, 0.9999])
 
     @jax.vmap
     def pair(temperature, key):
@@ -116,9 +119,9 @@ def test_both_are_known_only_where_rewards_spread_over_temperatures():
     known = jnp.ones(3), temperature, jnp.full(3, jnp.inf)
     found = detected(("k", "temperature"), before, after, before, *known, level)
     assert held(found.k, 4.0)[0] and held(found.temperature, 0.5)[0]
-    assert found.k.high[1] < 20 and found.k.low[1] > 1.7  # 5.5 to 10.7 and 2.7 to 3.6 with five other seeds
-    assert found.temperature.high[1] < 6 * found.temperature.low[1]  # 1.7 to 2.6 times
-    assert found.k.high[2] == jnp.inf and found.k.low[2] < 2  # 1.1 to 1.4
+    assert found.k.high[1] < 20 and found.k.low[1] > 1.7
+    assert found.temperature.high[1] < 3 * found.temperature.low[1]
+    assert found.k.high[2] == jnp.inf and found.k.low[2] < 1.5
 
 
 def test_best_of_k_is_seen_by_ranks_alone():
