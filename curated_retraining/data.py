@@ -21,7 +21,16 @@ def uniform(x: Array) -> Dataset:
 
 
 def union(parts: Sequence[Dataset], shares: Sequence[ArrayLike]) -> Dataset:
-    """All the points of `parts`, the weights of part i times `shares[i]`; shares sum to one and may be traced."""
+    """All the points of `parts`, the weights of part i times `shares[i]`; shares sum to one and may be traced.
+
+    Raises:
+        ValueError: where points of one part have another shape than those of another.
+    """
+    events = {part.x.shape[1:] for part in parts}
+    if len(events) > 1:
+        raise ValueError(
+            f"points of shapes {sorted(events)} do not mix: let the sampler draw points like the real data"
+        )
     x = jnp.concatenate([part.x for part in parts])
     weight = jnp.concatenate([share * part.weight for share, part in zip(shares, parts, strict=True)])
     return Dataset(x, weight)

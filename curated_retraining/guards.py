@@ -1,17 +1,18 @@
-"""The parts of a loop, each of which names the user's function that asks for values or returns the wrong thing."""
+"""The parts of a loop, each of which names the user's function that fails or returns the wrong thing."""
 
-import functools
-import traceback
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 from jax.tree_util import Partial
 
+from curated_retraining import culprits
 from curated_retraining.types import (
     Curator,
     Dataset,
+    Family,
     Metrics,
     Mixing,
     Model,
@@ -22,6 +23,11 @@ from curated_retraining.types import (
     require,
     require_weights,
 )
+
+
+def begun(family: Family, **parts: str) -> Family:
+    """A family of functions of which those that begin a loop are called so where they fail."""
+    return family._replace(**{name: _guarded(part, getattr(family, name), _arrays) for name, part in parts.items()})
 
 
 def model(model: Model) -> Model:
@@ -37,8 +43,9 @@ def preference(preference: Preference) -> Preference:
 
 
 def curator(curate: Curator, preference: Preference) -> Curator:
-    """`curate`, whose mistakes with a reward of several columns name the reward too."""
-    return _guarded("curator", Partial(_of_columns, Static(_name(preference.reward)), lift(curate)), _curated)
+    """`curate`, whose mistakes with a reward of several columns, or of no floats, name the reward too."""
+    name = Static(culprits.named(preference.reward))
+    return _guarded("curator", Partial(_of_reward, name, lift(curate)), _curated)
 
 
 def mixing(mixing: Mixing) -> Mixing:
@@ -79,53 +86,28 @@ def _call(how: Static, function, *args):
     part, fault = how.value
     try:
         result = function(*args)
-    except _ASKED as error:
-        name, where = _asked(error) or (_name(function), "")
-        raise ValueError(
-            f"the {part} {name} asks for values while it is traced{where}: take jnp.where for `if` and jnp for np "
-            f"({str(error).splitlines()[0]})"
-        ) from error
-    if found := fault(result, *args):
-        raise ValueError(f"the {part} {_name(function)} {found}")
+        found = fault(result, *args)
+    except Exception as error:  # whatever a user's function raises, or ours at what it returned
+        if told := culprits.told(part, function, error):
+            raise ValueError(told) from error
+        raise
+    if found:
+        raise ValueError(f"the {part} {culprits.named(function)} {found}")
     return result
 
 
-_ASKED = (
-    jax.errors.ConcretizationTypeError,  # `if`, `while`, float()
-    jax.errors.TracerArrayConversionError,  # np
-    jax.errors.TracerIntegerConversionError,  # an index of a list
-    jax.errors.NonConcreteBooleanIndexError,  # x[x > 0]
-)
-_LIBRARIES = {"jax", "jaxlib", "flax", "optax", "chex", "numpy", __name__.partition(".")[0]}
-
-
-def _asked(error: Exception) -> tuple[str, str] | None:
-    """The user's function that was called last, and its line: one that is held by ours, or calls another."""
-    for frame, line in reversed([*traceback.walk_tb(error.__traceback__)]):
-        if frame.f_globals.get("__name__", "").partition(".")[0] not in _LIBRARIES:
-            code = frame.f_code
-            return code.co_qualname.rpartition("<locals>.")[2], f" (line {line} of {Path(code.co_filename).name})"
-    return None
-
-
-def _name(function: Any) -> str:
-    while True:
-        if isinstance(function, functools.partial):  # a `Partial` is one
-            held = [value for value in function.args if callable(value)] if isinstance(function, Partial) else []
-            function = held[0] if held else function.func
-        elif type(function).__name__ == "_HashableCallableShim":  # what a `Partial` makes of a `functools.partial`
-            function = function.fun
-        else:
-            return getattr(function, "__name__", type(function).__name__)
-
-
-def _of_columns(reward_name: Static, curate, key, pool, reward):
+def _of_reward(name: Static, curate, key, pool, reward):
     try:
         return curate(key, pool, reward)
     except ValueError as error:
-        if reward.ndim == 1:
+        if reward.ndim == 1 and jnp.issubdtype(reward.dtype, jnp.floating):
             raise
-        raise ValueError(f"{error} (the reward {reward_name.value} returned the shape {reward.shape})") from error
+        raise ValueError(f"{error} (the reward {name.value} returned {_type(reward)})") from error
+
+
+def _arrays(result, *args):
+    del args
+    jax.eval_shape(lambda: result)  # an error where it holds anything else
 
 
 def _pool(pool, key, state, num):
@@ -151,6 +133,10 @@ def _curated(curated, key, pool, reward):
             f"returned {_shown(curated)}: return the points kept and their weights, Dataset(x, weight); a choice is "
             "made a curator by k_way(k, choice)"
         )
+    x, weight = curated
+    rows = {_shape(leaf)[:1] for leaf in jax.tree.leaves(x)}
+    if rows != {_shape(weight)} or not jnp.issubdtype(weight.dtype, jnp.floating):
+        return f"returned Dataset({_type(x)}, {_type(weight)}): return as many weights as points, and floats, [n]"
 
 
 def _mixed(mixed, key, memory, curated):
@@ -175,6 +161,9 @@ def _report(report, record):
     del record
     if not isinstance(report, dict):
         return f"returned {_shown(report)}: return a dict of numbers or arrays by name"
+    for name, value in report.items():
+        if not isinstance(value, jax.Array | np.ndarray | np.generic | complex | float | int):
+            return f"returned {_shown(value)} as {name}: return a dict of numbers or arrays by name"
     if "effective_size" in report:
         return "returned effective_size, which each report has of the training weights: choose another name"
 
@@ -193,7 +182,11 @@ def _unlike(what: str, new: Any, old: Any) -> str | None:
 
 def _types(tree: Any) -> dict[str, str]:
     leaves = jax.tree_util.tree_leaves_with_path(tree)
-    return {jax.tree_util.keystr(path): f"{leaf.dtype}{list(leaf.shape)}" for path, leaf in leaves}
+    return {jax.tree_util.keystr(path): _type(leaf) for path, leaf in leaves}
+
+
+def _type(value: Any) -> str:
+    return f"{value.dtype}{list(value.shape)}" if hasattr(value, "dtype") else _shown(value)
 
 
 def _shape(value: Any) -> tuple[int, ...]:

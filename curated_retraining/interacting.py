@@ -84,14 +84,15 @@ def start_interacting(
     """Generation 0: each model fitted to its own real data alone.
 
     Raises:
-        ValueError: as `start`, of the weights of any of the real data.
+        ValueError: as `start`, of any of the real data and models.
     """
     model, preference = [], []
     for each_key, each, data, judged in zip(jax.random.split(key, len(models)), models, real, reward, strict=True):
         data = guards.real(data)
         init_key, fit_key, preference_key = jax.random.split(each_key, 3)
+        each = guards.begun(each, init="model's init", fit="fit")
         model.append(each.fit(fit_key, each.init(init_key, data.x), data))
-        preference.append(_preference(judged).init(preference_key))
+        preference.append(guards.begun(_preference(judged), init="preference's init").init(preference_key))
     return LoopState(jnp.zeros((), jnp.int32), tuple(model), tuple(real), tuple(preference))
 
 

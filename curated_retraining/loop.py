@@ -45,10 +45,10 @@ def retraining(
     describes the model that drew the pool: the first is of generation 0, before any retraining.
 
     Raises:
-        ValueError: where `pool_size` is not a whole number of at least 1; and when traced, where a function asks for
-            the values of what is being traced, as `if` does, or returns what the loop cannot go on with, such as a
-            pool of another size, a reward of another shape than `[n]` or `[n, annotators]`, or another state than it
-            was given. The error names the function.
+        ValueError: where `pool_size` is not a whole number of at least 1; and when traced, where a function raises any
+            error, asks for the values of what is being traced, as `if` does, or returns what the loop cannot go on
+            with, such as a pool of another size, a reward of another shape than `[n]` or `[n, annotators]`, or another
+            state than it was given. The error names the function.
     """
     preference = reward if isinstance(reward, Preference) else constant(reward)
     return Partial(
@@ -82,11 +82,15 @@ def start(
     needed only where it is a `Preference` that changes with the loop.
 
     Raises:
-        ValueError: where weights of the real data are negative or NaN or do not sum to one.
+        ValueError: where weights of the real data are negative or NaN or do not sum to one; and as `retraining`.
     """
     real = guards.real(real)
+    model = guards.begun(model, init="model's init", fit="fit")
+    mixing = guards.begun(mixing, init="mixing's init")
     init_key, fit_key, preference_key = jax.random.split(key, 3)
-    preference = reward.init(preference_key) if isinstance(reward, Preference) else ()
+    preference = ()
+    if isinstance(reward, Preference):
+        preference = guards.begun(reward, init="preference's init").init(preference_key)
     fitted = model.fit(fit_key, model.init(init_key, real.x), real)
     return LoopState(jnp.zeros((), jnp.int32), fitted, mixing.init(real, slot), preference)
 

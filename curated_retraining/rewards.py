@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax.tree_util import Partial
 
-from curated_retraining.types import Array, Reward, Static, floating, lift, require
+from curated_retraining.types import Array, Reward, Static, floating, lift, of_classes, of_points, require
 
 
 def distance(target: Array, r_min: float = 1.0, gamma: float = 10.0) -> Reward:
@@ -105,9 +105,9 @@ def _tempered(classifier, temperature, x):
 
 
 def _entropy_bonus(reward, label, classes: Static, strength, x):
-    of_class = jax.nn.one_hot(label(x), classes.value)
+    of_class = of_classes(label, x, classes.value)
     share = of_class @ of_class.mean(axis=0)  # 0 for no class alone
-    return reward(x) - strength * jnp.log(jnp.where(share > 0, share, jnp.nan))
+    return of_points("a reward", reward(x), x.shape[0]) - strength * jnp.log(jnp.where(share > 0, share, jnp.nan))
 
 
 def _stack(rewards, x):

@@ -108,6 +108,19 @@ def continuous(x: Array) -> Array:
     return floating(x)
 
 
+def of_points(what: str, value: Any, num: int) -> Array:
+    """`value`, which `what` returned, if it is one number for each of `num` points."""
+    if getattr(value, "shape", None) != (num,):
+        given = value.shape if hasattr(value, "shape") else type(value).__name__
+        raise ValueError(f"{what} returned {given} for {num} points: return one number a point, [{num}]")
+    return value
+
+
+def of_classes(label: Callable[[Array], Array], x: Array, num: int) -> Array:
+    """Which of `num` classes each of `x` `[n, *event]` is in, `[n, num]`: a row of zeros where in none."""
+    return jax.nn.one_hot(of_points("a label", label(x), x.shape[0]), num)
+
+
 def require(name: str, value: Any, holds: Callable[[np.ndarray], Any], remedy: str) -> None:
     """Raises `ValueError` where a concrete `value` fails `holds`; what is being traced has no value to look at."""
     if isinstance(value, Tracer):

@@ -169,7 +169,7 @@ def test_a_history_is_cut_off_where_it_goes_on_and_its_digests_are_of_all_before
 
 
 def test_numbers_that_are_not_finite_stop_the_run(tmp_path):
-    with pytest.raises(RunError, match=r"reward_mean is not finite in generation 0 \(lam=inf, seed=0\)"):
+    with pytest.raises(RunError, match=r"reward_mean, share are not finite in generation 0 \(lam=inf, seed=0\)"):
         go(tmp_path / "run", scale=jnp.nan)
     assert not (tmp_path / "run/metrics.csv").exists()
 

@@ -1,9 +1,7 @@
 """Pages of help, the list of experiments, and what is said of a flag or an experiment that there is not."""
 
-import ast
-import importlib.util
+import contextlib
 import os
-import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +9,7 @@ from pathlib import Path
 import pytest
 from absl import flags
 from absl.testing import flagsaver
+from commands import defined
 
 from experiments import __main__ as listed
 from experiments import common, devices, helps
@@ -21,32 +20,10 @@ EXPERIMENTS = listed.experiments()
 
 
 @pytest.fixture
-def define(monkeypatch):
-    """Defines the flags of an experiment as its command does, up to where it would parse them; returns its page."""
-    before = set(flags.FLAGS)
-
-    def of(name):
-        shown = []
-        spec = importlib.util.find_spec(f"experiments.{name}.__main__" if is_package(name) else f"experiments.{name}")
-        docstring = ast.get_docstring(ast.parse(Path(spec.origin).read_text()))
-
-        def launch(main, *, arguments=""):
-            del main
-            shown.append(helps.page(docstring, common.ours(), arguments))
-
-        monkeypatch.setattr(common, "launch", launch)
-        monkeypatch.setattr(sys, "argv", [f"/{name}.py"])
-        runpy.run_module(f"experiments.{name}", run_name="__main__")
-        (page,) = shown
-        return page
-
-    yield of
-    for flag in set(flags.FLAGS) - before:
-        delattr(flags.FLAGS, flag)
-
-
-def is_package(name):
-    return (ROOT / "experiments" / name).is_dir()
+def define():
+    """Defines the flags of an experiment until the test ends; returns its page."""
+    with contextlib.ExitStack() as stack:
+        yield lambda name: stack.enter_context(defined(name))
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)

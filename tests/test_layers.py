@@ -26,6 +26,7 @@ OURS = {
     "curation": {"types", "data", "curation"},
     "preferences": {"types", "data", "curation", "loop", "models.trained", "preferences"},
     "alignment": {"types", "curation", "models.finite", "models.trained", "alignment"},
+    "guards": {"types", "culprits"},
     "loop": {"types", "guards"},
     "mixing": {"types", "data"},
     "sweep": {"types", "grids", "driver"},

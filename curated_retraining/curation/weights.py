@@ -9,7 +9,7 @@ from jax.typing import ArrayLike
 
 from curated_retraining import data
 from curated_retraining.curation.choices import log_preference, of_types, single, types_of_annotators
-from curated_retraining.types import SLACK, Array, Curator, Dataset, floating, lift, require
+from curated_retraining.types import SLACK, Array, Curator, Dataset, floating, lift, of_classes, require
 
 
 def tilt(temperature: float | Array = 1.0) -> Curator:
@@ -102,7 +102,7 @@ def _threshold(least, key, pool, reward):
 
 def _quota(curate, label, shares, strength, key, pool, reward):
     x, weight = curate(key, pool, reward)
-    of_class = jax.nn.one_hot(label(x), shares.shape[0])  # [n, classes]
+    of_class = of_classes(label, x, shares.shape[0])  # [n, classes]
     held = weight @ of_class
     factor = (shares / jnp.where(held > 0, held, 1.0)) ** strength
     total = jnp.sum(held * factor)

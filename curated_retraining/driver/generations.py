@@ -50,8 +50,7 @@ def advanced(
         state, report = program(advance, state)
         # copies: a view holds the device's buffer
         row = {name: np.array(whole(value))[None] for name, value in report.items()}
-        for name, values in row.items():
-            _require_finite(name, values[0], f"in generation {generation}", cells)
+        _require_finite({name: values[0] for name, values in row.items()}, f"in generation {generation}", cells)
         _require_finite_state(state, f"after generation {generation}", cells)
         yield generation, state, row
 
@@ -93,12 +92,15 @@ def _run_once(function: Partial, sharding: Any) -> State:
     return result
 
 
-def _require_finite(name: str, values: np.ndarray, when: str, cells: Cells) -> None:
-    """Looks at `values` `[cells, ...]` and names the first cell of which one is not finite."""
-    finite = np.isfinite(values).reshape(len(cells), -1).all(axis=1)
-    if not finite.all():
-        cell = spelled(cells[int(np.argmin(finite))])
-        raise RunError(f"{name} is not finite {when}{cell and f' ({cell})'}: the run stops before it is kept")
+def _require_finite(row: Mapping[str, np.ndarray], when: str, cells: Cells) -> None:
+    """Looks at arrays `[cells, ...]` by name, and names all that are not finite in the first cell that has one."""
+    finite = np.array([np.isfinite(values).reshape(len(cells), -1).all(axis=1) for values in row.values()])
+    good = finite.all(axis=0)
+    if not good.all():
+        first = int(np.argmin(good))
+        names = [name for name, fine in zip(row, finite[:, first], strict=True) if not fine]
+        told, cell = f"{', '.join(names)} {'is' if len(names) == 1 else 'are'}", spelled(cells[first])
+        raise RunError(f"{told} not finite {when}{cell and f' ({cell})'}: the run stops before it is kept")
 
 
 def _require_finite_state(state: State, when: str, cells: Cells) -> None:
@@ -109,7 +111,7 @@ def _require_finite_state(state: State, when: str, cells: Cells) -> None:
             values, told = whole(leaf), cells
             if values.shape[:1] != (len(cells),):
                 values, told = values[None], [{}]  # of no cell of its own
-            _require_finite("the state's " + jax.tree_util.keystr(path).lstrip("."), values, when, told)
+            _require_finite({"the state's " + jax.tree_util.keystr(path).lstrip("."): values}, when, told)
 
 
 def _is_looked_at(path: tuple[Any, ...], leaf: Any) -> bool:

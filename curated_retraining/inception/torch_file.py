@@ -80,7 +80,10 @@ class _Entries(dict):
 
 
 class _Unpickler(pickle.Unpickler):
-    """Builds dicts, plain values and descriptions of tensors; it neither imports nor calls anything else."""
+    """Builds dicts, plain values and descriptions of tensors; it neither imports nor calls anything else.
+
+    A pickle does harm by what it calls, and it can call only what `find_class` gives it: two classes of ours, here.
+    """
 
     def find_class(self, module_name: str, global_name: str) -> Any:
         """What stands for a global: one of the names below, or an error."""

@@ -6,7 +6,19 @@ import jax
 import jax.numpy as jnp
 from jax.tree_util import Partial
 
-from curated_retraining.types import Array, Generation, Metrics, Model, Static, floating, lift, lift_all, require
+from curated_retraining.types import (
+    Array,
+    Generation,
+    Metrics,
+    Model,
+    Static,
+    floating,
+    lift,
+    lift_all,
+    of_classes,
+    of_points,
+    require,
+)
 
 
 def join(*metrics: Metrics) -> Metrics:
@@ -119,15 +131,15 @@ def _top_mass(least, record):
 
 
 def _proportions(label, num: Static, record):
-    one_hot = jax.nn.one_hot(label(record.pool), num.value)  # zeros outside the classes
-    share = one_hot.mean(axis=0)
+    share = of_classes(label, record.pool, num.value).mean(axis=0)
     return {"share": share, "entropy": entropy(share / share.sum())}
 
 
 def _kl_on_grid(log_prob, grid, cell, reference, record):
-    log_p = log_prob(record.model, grid)
+    log_p = of_points("log_prob", log_prob(record.model, grid), grid.shape[0])
+    log_q = of_points("the reference", reference(grid), grid.shape[0])
     mass = jnp.exp(log_p) * cell
-    return {"kl": jnp.sum(mass * jnp.where(mass > 0, log_p - reference(grid), 0.0)), "grid_mass": mass.sum()}
+    return {"kl": jnp.sum(mass * jnp.where(mass > 0, log_p - log_q, 0.0)), "grid_mass": mass.sum()}
 
 
 def _kl_to_sample(reference, settings: Static, record):

@@ -1,6 +1,9 @@
 """Any flags and any files: a value or one line, never a traceback, and no file left behind."""
 
+import hashlib
+import importlib
 import io
+import math
 import pickle
 import re
 import zipfile
@@ -10,36 +13,17 @@ import numpy as np
 import pytest
 from absl import app, flags
 from absl.testing import flagsaver
-from hypothesis import HealthCheck, Phase, given, settings
+from commands import defined
+from fuzzing import LEAST, MANY, TESTS, fuzzed
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hn
 
 from curated_retraining import datasets
 from curated_retraining.inception import torch_file
-from experiments import arrays
+from experiments import __main__ as listed
+from experiments import arrays, common
 from experiments.gmm import RING
 from experiments.plane import models, run
-
-FEW, MANY = 60, 500  # cases of each of six tests
-ALWAYS = {
-    "deadline": None, "database": None,
-    "suppress_health_check": [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.filter_too_much],
-}  # fmt: skip
-
-
-def fuzzed(*strategies):
-    """The test twice: with a few cases, always the same ones, and with many in the long version."""
-
-    few = settings(max_examples=FEW, derandomize=True, phases=[Phase.generate], **ALWAYS)
-    many = settings(max_examples=MANY, **ALWAYS)
-
-    def twice(test):
-        def both(where, flagged, long):
-            (many if long else few)(given(st.tuples(*strategies))(lambda values: test(where, flagged, *values)))()
-
-        return pytest.mark.parametrize("long", [False, pytest.param(True, marks=pytest.mark.long)])(both)
-
-    return twice
 
 
 @pytest.fixture
@@ -50,9 +34,9 @@ def where(tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir() if not path.name.startswith(("given", ".hypothesis"))] == []
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def flagged():
-    """The flags of an experiment, which are defined once."""
+    """The flags of an experiment."""
     before = set(flags.FLAGS)
     run.define("gmm", generations=8)
     yield
@@ -86,6 +70,43 @@ def test_flags(where, flagged, chosen):
     assert found["pool"] % found["k"] == 0 and found["k"] >= 2 and found["seed"] + found["seeds"] <= 2**31
     assert all(float(lam) >= 0 for lam in found["lam"]) and found["model"] in models.SIZES
     assert 0 <= found["temperature"] < np.inf and 0 <= found["gamma"] < np.inf and np.isfinite(found["target"]).all()
+
+
+@pytest.fixture(scope="module")
+def parsers():
+    """The flags of each experiment, in a place of their own."""
+    found = {}
+    for name in listed.experiments():
+        found[name] = flags.FlagValues()
+        with defined(name):
+            for flag in common.ours():
+                found[name][flag.name] = flag
+    return found
+
+
+SPECIAL = st.sampled_from(["nan", "inf", "-1", "1,nan", "²,3", "9" * 5000, "1,1.0", "0.5,0.5", "-0,0", ",", "1e39"])
+
+
+@pytest.mark.filterwarnings("ignore:.*found in sys.modules")
+@fuzzed(
+    st.sampled_from([*listed.experiments()]),
+    st.one_of(SPECIAL, SPECIAL, NUMBERS, st.lists(NUMBERS, max_size=3).map(",".join)),
+)
+def test_flags_of_every_experiment(where, parsers, name, text):
+    """What each of them takes is within its bounds, and no number of a list is NaN or below 0."""
+    own = parsers[name]
+    needed = ["--rewards=r.npy"] if name == "forecast" else []
+    for flag in (own[each] for each in own):
+        own.unparse_flags()
+        try:
+            own([name, *needed, f"--{flag.name}={text}"])
+        except flags.Error as error:
+            assert str(error)
+            continue
+        if flag.flag_type() in ("int", "float"):
+            assert flag.value >= 0 and ("or inf" in flag.help or flag.value < math.inf)
+        elif "list" in flag.flag_type() and flag.name not in ("target", "find"):
+            assert all(number >= 0 for number in common.floats(flag.value))
 
 
 # Files of numbers
@@ -134,17 +155,20 @@ ARRAYS = st.one_of(
 CHANGES = st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), max_size=6)
 
 
+def _changed(content, changes):
+    changed = bytearray(content)
+    for at, byte in changes:
+        changed[int(at * len(changed))] = byte
+    return bytes(changed)
+
+
 @st.composite
 def broken(draw):
     """A whole file with some bytes changed, cut off or put behind, or bytes of no kind."""
     kind, content = draw(st.sampled_from(WHOLE))
-    changed = bytearray(content)
-    for at, byte in draw(CHANGES):
-        changed[int(at * len(changed))] = byte
+    changed = _changed(content, draw(CHANGES))
     end = draw(st.one_of(st.just(len(changed)), st.integers(0, len(changed))))
-    return kind, draw(st.one_of(st.just(bytes(changed[:end])), st.binary(max_size=60))) + draw(
-        st.sampled_from([b"", b"\n1"])
-    )
+    return kind, draw(st.one_of(st.just(changed[:end]), st.binary(max_size=60))) + draw(st.sampled_from([b"", b"\n1"]))
 
 
 @st.composite
@@ -155,7 +179,7 @@ def well_formed(draw):
 
 
 @fuzzed(st.one_of(broken(), well_formed()), st.sampled_from(["", ":r", ":y", ":label", ":", ":1:2"]))
-def test_files_of_rewards_and_labels(where, flagged, content, part):
+def test_files_of_rewards_and_labels(where, content, part):
     kind, data = content
     (where / f"given.{kind}").write_bytes(data)
     for read in (arrays.rewards, lambda spec: arrays.labels(spec, "r.npy", 3)):
@@ -185,7 +209,7 @@ def test_files_that_numpy_reads_otherwise(where, kind, data, part):
 
 
 @fuzzed(st.text(max_size=20))
-def test_names_of_files(where, flagged, spec):
+def test_names_of_files(where, spec):
     for name in (f"given-not-there-{spec}", f"given-not-there-{spec}.npy", f"given-not-there.csv:{spec}"):
         with pytest.raises(app.UsageError):
             arrays.rewards(name)
@@ -195,7 +219,7 @@ TABLES = st.lists(st.lists(st.one_of(NUMBERS, st.sampled_from(["r", "y", '"', "\
 
 
 @fuzzed(TABLES, st.sampled_from(["", ":r", ":y"]))
-def test_tables(where, flagged, rows, part):
+def test_tables(where, rows, part):
     (where / "given.csv").write_text("\n".join(",".join(row) for row in rows), newline="")
     try:
         found = arrays.rewards(f"given.csv{part}")
@@ -221,7 +245,7 @@ LISTED = st.one_of(st.none(), st.just(np.array(["a", "b"])), ARRAYS)
 
 
 @fuzzed(st.one_of(broken(), st.tuples(PIXELS, LABELS, LISTED)))
-def test_files_of_images(where, flagged, content):
+def test_files_of_images(where, content):
     if isinstance(content[1], bytes):
         data = content[1]
     else:
@@ -250,7 +274,7 @@ def test_images_with_labels_of_any_whole_numbers(where):
 
 
 @fuzzed(st.one_of(broken(), st.sampled_from([("pth", pickle.dumps(Harmful())), ("pth", pickle.dumps({"a": 1}))])))
-def test_files_of_weights(where, flagged, content):
+def test_files_of_weights(where, content):
     (where / "given.pth").write_bytes(content[1])
     try:
         found = torch_file.read("given.pth")
@@ -258,6 +282,55 @@ def test_files_of_weights(where, flagged, content):
         assert "given.pth" in str(error)
     else:
         assert all(array.dtype in (np.float32, np.int64) for array in found.values())
+    assert not (where / "harmed").exists()
+
+
+cifar10 = importlib.import_module("curated_retraining.datasets.cifar10")  # the package has the function by that name
+BATCHES = (*cifar10.TRAIN, cifar10.TEST)
+
+
+@pytest.fixture
+def releases(where, monkeypatch):
+    """Folders of the two releases with 20 records a batch, two of each class: of a name the bytes of its files."""
+    monkeypatch.setattr(cifar10, "RECORDS", 20)
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 3072), dtype=np.uint8)
+    binary = b"".join(bytes([record % 10]) + row.tobytes() for record, row in enumerate(pixels))
+    pickled = pickle.dumps({b"labels": [*range(10)] * 2, b"data": pixels})
+    for name in BATCHES:
+        monkeypatch.setitem(cifar10.PICKLES, name, hashlib.md5(pickled).hexdigest())
+        for folder, file, content in (("given-bin", f"{name}.bin", binary), ("given-py", name, pickled)):
+            (where / folder).mkdir(exist_ok=True)
+            (where / folder / file).write_bytes(content)
+    return {"given-bin": binary, "given-py": pickled}
+
+
+RELABELLED = st.tuples(st.integers(0, 19).map(lambda record: (record + 1e-5) / 20), st.integers(0, 9))
+
+
+@fuzzed(
+    st.sampled_from(["given-bin", "given-py"]),
+    st.sampled_from(BATCHES),
+    st.one_of(CHANGES, st.lists(RELABELLED, max_size=2), st.binary(max_size=60), st.just(pickle.dumps(Harmful()))),
+    st.one_of(st.none(), st.floats(0, 2)),
+)
+def test_files_of_cifar10(where, releases, folder, name, changes, length):
+    """A changed pixel of the binary release cannot be seen; of the other nothing is read that differs at all."""
+    whole = releases[folder]
+    content = changes if isinstance(changes, bytes) else _changed(whole, changes)
+    content = content if length is None else (content + content)[: int(length * len(content))]
+    path = where / folder / (f"{name}.bin" if folder == "given-bin" else name)
+    path.write_bytes(content)
+    try:
+        found = datasets.cifar10(folder)
+    except ValueError as error:
+        assert content != whole and (path.name in str(error) or f"{folder}: its classes have" in str(error))
+    else:
+        assert content == whole or (folder == "given-bin" and len(content) == len(whole))
+        for images in found:
+            assert images.x.min() >= -1 and images.x.max() <= 1
+            assert np.array_equal(np.bincount(images.label), [len(images.label) // 10] * 10)
+    finally:
+        path.write_bytes(whole)
     assert not (where / "harmed").exists()
 
 
@@ -271,3 +344,8 @@ def test_nothing_of_ours_unpickles_what_it_does_not_know():
             calls = re.findall(r"np\.load\(.*", text)
             assert all("allow_pickle=False" in call for call in calls), name
             assert "pickle" not in text.replace("allow_pickle=False", "") or name in places, name
+
+
+def test_the_long_version_runs_thousands_of_cases():
+    """Each of these tests looks that it ran as many as this counts."""
+    assert len([test for test in TESTS if test.__module__ == __name__]) * LEAST * MANY >= 2000

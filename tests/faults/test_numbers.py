@@ -1,5 +1,7 @@
 """Numbers at their limits: right by the limit, or refused with the generation and the quantity."""
 
+import shutil
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,17 +10,38 @@ from jax.tree_util import Partial
 
 import curated_retraining as cr
 from curated_retraining.driver import RunError, drive
+from curated_retraining.networks.mlp import TimeMLP
 from curated_retraining.types import LoopState, Model
 
 CELLS = [{"lam": "1", "seed": 0}, {"lam": "1", "seed": 1}]
 POOL = jnp.arange(8.0)[:, None]
+
+
+def preferred(reward, x, y):
+    """By the reward of each point, which is its place in `POOL`."""
+    return jax.nn.sigmoid(reward[x.astype(int)[0]] - reward[y.astype(int)[0]])
+
+
+def alike(curate):
+    """The curator of a crowd whose two types feel the same."""
+    return lambda key, pool, reward: curate(key, pool, jnp.stack([reward, reward], axis=1))
+
+
 CURATORS = {
     "luce": cr.k_way(2, cr.luce(1.0)),
     "best": cr.k_way(8, cr.luce(0.0)),
+    "crowd": alike(cr.k_way(2, cr.crowd((0.3, 0.7)))),
+    "duels": lambda key, pool, reward: cr.k_way(2, cr.pairwise(Partial(preferred, reward)))(key, pool, reward),
+    "flipped": cr.k_way(2, cr.flipped(cr.luce(1.0), 1.0)),
+    "inverse": cr.inverse_propensity(2, cr.luce(1.0)),
     "tilt": cr.tilt(1.0),
+    "crowd_tilt": alike(cr.crowd_tilt((0.3, 0.7))),
+    "quota": cr.quota(cr.tilt(1.0), lambda x: (x[:, 0] >= 4).astype(int), (0.75, 0.25)),
+    "rounds": cr.rounds(cr.threshold(0.5), 3),
     "top_fraction": cr.top_fraction(0.25),
     "threshold": cr.threshold(0.5),
 }
+OF_PAIRS = ("luce", "crowd", "duels", "flipped", "inverse")  # each keeps one point of each
 
 
 @pytest.fixture(scope="module", params=CURATORS)
@@ -38,29 +61,65 @@ def test_a_reward_that_is_no_number_is_refused(curated):
     assert np.isnan(weight([0, 1, 2, 3, np.nan, 5, 6, 7])).any()
 
 
-def test_huge_rewards_have_the_weights_of_their_limit(curated):
+@pytest.mark.parametrize(("low", "high"), [(-1e30, 1e30), (-np.inf, 1), (-np.inf, 1e30)])
+def test_huge_rewards_and_those_that_can_never_be_chosen_have_the_weights_of_their_limit(curated, low, high):
+    """Of each pair one is certain, and the four best are equal."""
     name, weight = curated
-    found = weight([-1e30, 1e30, 1e30, -1e30, -1e30, 1e30, 1e30, -1e30])
-    assert found.sum() == pytest.approx(1) and found[[0, 3, 4, 7]].sum() == 0
-    if name not in ("best", "luce"):  # those draw
-        np.testing.assert_allclose(found[[1, 2, 5, 6]], 0.25)
+    found = weight([low, high, high, low, low, high, high, low])
+    best, others = found[[1, 2, 5, 6]], found[[0, 3, 4, 7]]
+    if name == "flipped":
+        best, others = others, best
+    expected = {"best": np.eye(4)[best.argmax()], "quota": [0.375, 0.375, 0.125, 0.125]}.get(name, np.full(4, 0.25))
+    np.testing.assert_allclose(best, expected, rtol=1e-6)
+    np.testing.assert_array_equal(others, 0)
 
 
-def test_what_can_never_be_chosen_has_no_weight(curated):
+def test_where_none_can_be_chosen_all_tie_or_are_refused(curated):
     name, weight = curated
-    found = weight([-np.inf, 1, 1, -np.inf, -np.inf, 1, 1, -np.inf])
-    assert found.sum() == pytest.approx(1) and found[[0, 3, 4, 7]].sum() == 0
     nobody = weight([-np.inf] * 8)
-    if name == "top_fraction":  # where all tie, the best quarter is shared by all
+    if name == "top_fraction":  # the best quarter is shared by all
         np.testing.assert_allclose(nobody, 1 / 8)
     else:
         assert np.isnan(nobody).any()
 
 
 def test_an_infinitely_good_point_is_taken_or_refused(curated):
-    _, weight = curated
+    """Where rewards are subtracted or exponentiated it is no number; duels, ranks and limits take it."""
+    name, weight = curated
     found = weight([0, 0, 0, 0, 0, np.inf, 0, 0])
-    assert np.isnan(found).any() or found[5] == pytest.approx(1) or found[5] >= 1 / 4
+    if name == "duels":
+        np.testing.assert_allclose([*found.reshape(4, 2).sum(axis=1), found[5]], 0.25)
+    elif name == "top_fraction":  # the second place is shared by the seven others
+        np.testing.assert_allclose(found, np.where(np.arange(8) == 5, 1 / 2, 1 / 14), rtol=1e-6)
+    elif name in ("threshold", "rounds"):
+        np.testing.assert_allclose(found, np.arange(8) == 5)
+    else:
+        assert np.isnan(found).any()
+
+
+def test_equal_rewards_weigh_evenly(curated):
+    name, weight = curated
+    found = weight([1] * 8)
+    if name in OF_PAIRS:
+        np.testing.assert_array_equal(np.sort(found.reshape(4, 2)), [[0, 0.25]] * 4)
+    elif name == "best":
+        np.testing.assert_array_equal(np.sort(found), [0] * 7 + [1])
+    else:
+        even = np.repeat([0.75 / 4, 0.25 / 4], 4) if name == "quota" else np.full(8, 1 / 8)
+        np.testing.assert_allclose(found, even, rtol=1e-6)
+
+
+def test_each_of_three_equals_is_chosen_with_one_in_three():
+    choices = [cr.luce(1.0), cr.luce(0.0), cr.pairwise(lambda x, y: jnp.array(0.5)), cr.flipped(cr.luce(1.0), 0.3)]
+
+    @jax.jit
+    def chances(key, reward):
+        shown = [choose(each, POOL[:3], reward) for choose, each in zip(choices, jax.random.split(key, 4), strict=True)]
+        crowd = cr.crowd((0.3, 0.7))(jax.random.fold_in(key, 4), POOL[:3], jnp.stack([reward, reward], axis=1))
+        return jax.nn.softmax(jnp.stack([*shown, crowd]))
+
+    for reward in (0.0, 1e30, -1e30):
+        np.testing.assert_allclose(chances(jax.random.key(0), jnp.full(3, reward)), 1 / 3, rtol=1e-6)
 
 
 def test_the_ends_of_the_temperature():
@@ -92,8 +151,8 @@ def test_rewards_whose_differences_are_not_meant_are_refused(curate, dtype):
 
 
 def _fit(key, state, data):
-    del key, state
-    return data.weight @ data.x
+    del key
+    return (data.weight @ data.x).astype(state.dtype)
 
 
 def _sample(key, state, num):
@@ -127,8 +186,15 @@ def looped(lam=1.0, add=0.0, curate=CURATORS["luce"], metrics=lambda record: {},
     ("options", "said"),
     [
         ({"add": jnp.nan}, "effective_size is not finite in generation 0"),
+        (
+            {"add": jnp.nan, "metrics": cr.metrics.reward_moments()},
+            "effective_size, exp_reward_mean, exp_reward_var, reward_mean are not finite in generation 0",
+        ),
         ({"curate": cr.threshold(1e9)}, "effective_size is not finite in generation 0"),
-        ({"add": 1e30, "metrics": cr.metrics.reward_moments()}, r"exp_reward_mean is not finite in generation 0"),
+        (
+            {"add": 1e30, "metrics": cr.metrics.reward_moments()},
+            "^exp_reward_mean, exp_reward_var are not finite in generation 0",
+        ),
         (
             {"state": LoopState(jnp.zeros((), int), jnp.full(1, jnp.nan), REAL, ())},
             "state's model is .*before generation 0",
@@ -182,30 +248,72 @@ def test_the_ends_of_lambda():
 )
 def test_a_collapsed_pool_is_fitted_by_what_is_left(model):
     """All points equal: samples lie around them, with the ridge's sd of 0.01 or the bandwidth's of 0.1 at most."""
+    x = drawn_by(model)
+    assert np.isfinite(x).all() and np.abs(x - 3).max() < 5 * 0.1
+
+
+def drawn_by(model):
+    """Samples of a fit to points that are all (3, 3)."""
 
     @jax.jit
     def drawn(key, x):
+        init_key, fit_key, sample_key = jax.random.split(key, 3)
         data = cr.uniform(x)
-        state = model.fit(key, model.init(key, data.x), data)
-        return model.sample(key, state, 50)
+        return model.sample(sample_key, model.fit(fit_key, model.init(init_key, data.x), data), 50)
 
-    with jax.debug_key_reuse(False):
-        x = drawn(jax.random.key(0), jnp.full((8, 2), 3.0))
-    assert np.isfinite(x).all() and np.abs(x - 3).max() < 5 * 0.1
+    return drawn(jax.random.key(0), jnp.full((8, 2), 3.0))
+
+
+TRAINING = {"batch_size": 8, "learning_rate": 0.01, "ema": 0.9}
+NETWORK = TimeMLP(width=16, depth=0)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        cr.ddpm(NETWORK, betas=np.linspace(0.2, 0.6, 4), steps=200, **TRAINING),
+        cr.flow_matching(NETWORK, sample_steps=4, steps=300, **TRAINING),
+        cr.flow(layers=2, bins=4, width=8, depth=0, steps=600, **TRAINING),
+    ],
+)
+def test_a_network_learns_a_collapsed_pool(model):
+    """Most samples lie near the one point; those of an untrained one are 3 away."""
+    x = drawn_by(model)
+    assert np.isfinite(x).all() and np.median(np.abs(x - 3)) < 0.5
 
 
 @pytest.mark.parametrize(("dtype", "error"), [("float64", 1e-12), ("bfloat16", 0.02)])
 def test_other_floats_give_the_same_course_to_their_precision(dtype, error):
-    """λ = 0, so that what is drawn does not matter: the mean of 1, 2 and 6."""
-    with jax.enable_x64(dtype == "float64"):
+    """The mean of 1, 2 and 6, and where λ = 1 half of it and half the best of the pool that the dtype draws."""
+
+    @jax.jit
+    def generation(lam):
+        mixing = cr.with_real(lam)
         real = cr.uniform(jnp.array([[1.0], [2.0], [6.0]], dtype))
-        state = cr.start(jax.random.key(0), MEAN, cr.with_real(0.0), real, slot=4)
-        step = cr.retraining(
-            MEAN, reward=lambda x: x[:, 0], curate=CURATORS["luce"], mixing=cr.with_real(0.0), pool_size=8
-        )
-        state, report = jax.jit(step)(jax.random.key(1), state)
-        assert abs(float(state.model[0]) - 3) < error * 3
-        assert float(report["effective_size"]) == pytest.approx(3, rel=max(error, 1e-6))
+        best = lambda record: {"best": record.pool.max()}  # noqa: E731
+        parts = {"curate": CURATORS["best"], "mixing": mixing, "pool_size": 8, "metrics": best}
+        step = cr.retraining(MEAN, reward=lambda x: x[:, 0], **parts)
+        return step(jax.random.key(1), cr.start(jax.random.key(0), MEAN, mixing, real, slot=1))
+
+    with jax.enable_x64(dtype == "float64"):
+        for lam, share in ((0.0, 0.0), (1.0, 0.5)):
+            state, report = generation(lam)
+            assert state.model.dtype == report["best"].dtype == dtype
+            assert abs(float(state.model[0]) - (1 - share) * 3 - share * float(report["best"])) < error * 3
+            size = 1 / ((1 - share) ** 2 / 3 + share**2)
+            assert float(report["effective_size"]) == pytest.approx(size, rel=max(error, 1e-6))
+
+
+def test_a_run_of_bfloat16_goes_on_to_the_same_bits(tmp_path):
+    real = cr.uniform(REAL.x.astype(jnp.bfloat16))
+    state = LoopState(jnp.zeros((), int), jnp.ones(1, jnp.bfloat16), real, ())
+    course = looped(metrics=lambda record: {"model": record.model, "pool": record.pool}, state=state)
+    whole = drive(tmp_path / "run", {}, *course, cells=CELLS, generations=3)
+    shutil.rmtree(tmp_path / "run/checkpoints/2")
+    shutil.rmtree(tmp_path / "run/checkpoints/3")
+    again = drive(tmp_path / "run", {}, *course, cells=CELLS, generations=3)
+    assert whole["model"].dtype == again["model"].dtype == jnp.bfloat16 and len(np.unique(whole["model"])) > 4
+    assert whole.keys() == again.keys() and all(whole[name].tobytes() == again[name].tobytes() for name in whole)
 
 
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])

@@ -136,14 +136,17 @@ class Malicious:
         self.marker = marker
 
     def __reduce__(self):
-        return os.mkdir, (self.marker,)
+        return os.system, (f"touch {self.marker}",)
 
 
 @FORMATS
 def test_nothing_else_is_run(path, write, tmp_path):
-    content = write(state() | {"x": Malicious(str(tmp_path / "ran"))})
-    refused(path, content, r"asks for \w+\.mkdir, which no tensor needs: not run")
+    harmful = Malicious(tmp_path / "ran")
+    for content in (write(state() | {"x": harmful}), write(harmful), pickled(harmful)):
+        refused(path, content, r"asks for \w+\.system, which no tensor needs: not run")
     assert not (tmp_path / "ran").exists()
+    pickle.loads(pickled(harmful))  # what it would have done
+    assert (tmp_path / "ran").exists()
 
 
 @FORMATS
