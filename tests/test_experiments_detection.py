@@ -10,11 +10,6 @@ from PIL import Image
 
 from experiments.detection import run as detection
 
-RNG = np.random.default_rng(0)
-BEFORE = RNG.normal(size=400)
-REAL = RNG.normal(size=400)
-AFTER = np.concatenate([REAL[:200], RNG.normal(size=(200, 4)).max(axis=1)])  # best of 4, λ = 1
-
 
 @pytest.fixture(scope="module")
 def run():
@@ -22,12 +17,19 @@ def run():
         yield call
 
 
-@pytest.fixture(scope="module")
-def files(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("files")
-    for name, values in (("a", BEFORE), ("b", AFTER), ("c", REAL)):
+def saved(folder):
+    """1,000 rewards before, after and of real data: half of those after are real, half the best of 4."""
+    rng = np.random.default_rng(0)
+    before, real = rng.normal(size=(2, 1000))
+    after = np.concatenate([real[:500], rng.normal(size=(500, 4)).max(axis=1)])
+    for name, values in (("a", before), ("b", after), ("c", real)):
         np.save(folder / f"{name}.npy", values)
     return folder
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    return saved(tmp_path_factory.mktemp("files"))
 
 
 def read(path):
@@ -63,19 +65,20 @@ def test_loops_are_played_judged_and_compared_with_the_truth(run, tmp_path, caps
         assert 'holds a run with prng="threefry2x32", not "rbg"' in run(*small, "--level=0.999", f"--out={out}")
 
 
-def test_files_are_judged(run, files, tmp_path, capsys):
-    """400 rewards of each: half of those after are real, half the best of 4; intervals of 4 standard errors."""
+@pytest.mark.statistical
+def test_files_are_judged(run, tmp_path_factory, capsys):
+    """λ = 1, intervals of 4 standard errors; a misfit below 1e-4 has these odds."""
+    files = saved(tmp_path_factory.mktemp("judged"))
     inputs = [f"--before={files / 'a.npy'}", f"--after={files / 'b.npy'}", f"--real={files / 'c.npy'}"]
-    flags = [*inputs, "--temperature=0", "--level=0.9999", f"--out={tmp_path / 'run'}"]
-    assert run(*flags) is None
-    (row,) = read(tmp_path / "run/detection.csv")
+    assert run(*inputs, "--temperature=0", "--level=0.9999", f"--out={files / 'run'}") is None
+    (row,) = read(files / "run/detection.csv")
     assert (
         row["k_low"] <= 4 <= row["k_high"] and row["lam_low"] <= 1 <= row["lam_high"] and row["temperature_found"] == 0
     )
-    assert row["p_value"] < 1e-3 < row["misfit"]
+    assert row["p_value"] < 1e-4 < row["misfit"]
     said = capsys.readouterr().out
-    assert "rewards of 400 before, 400 after, 400 real" in said and "temperature = 0, as given" in said
-    whole(tmp_path / "run/figures/detection.png")
+    assert "rewards of 1000 before, 1000 after, 1000 real" in said and "temperature = 0, as given" in said
+    whole(files / "run/figures/detection.png")
 
 
 @pytest.mark.parametrize(
