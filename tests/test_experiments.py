@@ -126,6 +126,7 @@ def test_mistakes_are_told_in_one_line_and_leave_nothing(tmp_path, flags, named)
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.statistical
 @pytest.mark.parametrize(("target", "labels"), [(RING, 8), (MOONS, 2)])
 def test_targets_hold_their_mass_and_label_it_evenly(target, labels):
     x = target.draw(jax.random.key(0), 4000).x
@@ -136,6 +137,7 @@ def test_targets_hold_their_mass_and_label_it_evenly(target, labels):
     assert len(target.names) == labels and np.abs(share - 1 / labels).max() < 4 * error
 
 
+@pytest.mark.statistical
 def test_the_exact_course_agrees_with_a_loop_of_exact_models():
     """A finite model on the grid itself, 3 generations, 80,000 samples: 5σ of the sampling that each adds."""
     reward = cr.distance(jnp.array([2.0, 0.0]))
