@@ -1,6 +1,7 @@
 """The experiments as a user runs them: flags in, a folder out, mistakes in one line."""
 
 import csv
+import functools
 import json
 import os
 import re
@@ -134,29 +135,40 @@ def test_targets_hold_their_mass_and_label_it_evenly(target, labels):
     assert ((x > jnp.array([[x0, y0]])) & (x < jnp.array([[x1, y1]]))).all(axis=1).mean() > 0.999
     share = np.bincount(target.label(x), minlength=labels) / 4000
     error = np.sqrt(1 / labels * (1 - 1 / labels) / 4000)  # of one share, 4,000 points
-    assert len(target.names) == labels and np.abs(share - 1 / labels).max() < 4 * error
+    assert len(target.names) == labels and np.abs(share - 1 / labels).max() < 4.5 * error
+
+
+POOL = 80_000
+
+
+@functools.cache
+def exact_loop():
+    """The exact top mass of 3 generations on a part of the grid, and what measures it in a loop of finite models."""
+    reward = cr.distance(jnp.array([2.0, 0.0]))
+    plane = population.on_grid(RING, reward, 0.0)
+    part = jax.tree.map(lambda each: each[::7] if np.ndim(each) else each, plane)
+    part = part._replace(p_ref=part.p_ref / part.p_ref.sum())
+    (course,), _ = population.course(part, k=4, lams=np.array([1.0]), temperature=1.0, generations=3)
+    model, mixing, real = cr.finite(part.x), cr.with_real(1.0), cr.Dataset(part.x, part.p_ref)
+    step = cr.retraining(
+        model, reward=reward, curate=cr.k_way(4, cr.luce()), mixing=mixing, pool_size=POOL,
+        metrics=cr.metrics.top_mass(0.0),
+    )  # fmt: skip
+
+    @jax.jit
+    def measured(start_key, loop_key):
+        state = cr.start(start_key, model, mixing, real, slot=POOL // 4)
+        return cr.run(loop_key, state, step, 4)[1]["top_mass"]
+
+    return population.moments(part, course, 8)["top_mass"], measured
 
 
 @pytest.mark.statistical
 def test_the_exact_course_agrees_with_a_loop_of_exact_models():
-    """A finite model on the grid itself, 3 generations, 80,000 samples: 5σ of the sampling that each adds."""
-    reward = cr.distance(jnp.array([2.0, 0.0]))
-    plane = population.on_grid(RING, reward, 0.0)
-    (course,), _ = population.course(plane, k=4, lams=np.array([1.0]), temperature=1.0, generations=3)
-    exact = population.moments(plane, course, 8)["top_mass"]
-    pool, model, mixing = 80_000, cr.finite(plane.x[::7]), cr.with_real(1.0)
-    weight = plane.p_ref[::7] / plane.p_ref[::7].sum()
-    on_part = population.Population(plane.x[::7], 1.0, weight, plane.reward[::7], plane.label[::7], plane.top_level)
-    (course,), _ = population.course(on_part, k=4, lams=np.array([1.0]), temperature=1.0, generations=3)
-    exact = population.moments(on_part, course, 8)["top_mass"]
-    step = cr.retraining(
-        model, reward=reward, curate=cr.k_way(4, cr.luce()), mixing=mixing, pool_size=pool,
-        metrics=cr.metrics.top_mass(0.0),
-    )  # fmt: skip
-    state = cr.start(jax.random.key(0), model, mixing, cr.Dataset(plane.x[::7], weight), slot=pool // 4)
-    _, history = jax.jit(cr.run, static_argnums=3)(jax.random.key(1), state, step, 4)
-    error = np.sqrt(exact * (1 - exact) * (1 / pool + 4 / pool * np.arange(4) * 2))  # errors grow at most 2-fold in all
-    assert (np.abs(history["top_mass"] - exact) < 5 * error).all()
+    """A finite model on the grid itself, 80,000 samples: 5σ of the sampling that each generation adds."""
+    exact, measured = exact_loop()
+    error = np.sqrt(exact * (1 - exact) * (1 / POOL + 4 / POOL * np.arange(4) * 2))  # errors grow at most 2-fold in all
+    assert (np.abs(measured(jax.random.key(0), jax.random.key(1)) - exact) < 5 * error).all()
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
