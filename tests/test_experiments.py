@@ -21,9 +21,8 @@ from experiments.gmm import RING
 from experiments.moons import MOONS
 from experiments.plane import models, population, report, rewards
 
-SMALL = ["--model=gmm", "--generations=2", "--seeds=2", "--pool=400", "--real=300", "--steps=3", "--first_steps=5"]
-
-
+SMALL = ["--model=gmm", "--generations=2", "--seeds=2", "--pool=1600", "--real=1200", "--steps=3", "--first_steps=5"]
+NEAR = {"top_mass": 0.13, "share_0": 0.13}  # 4.5 standard errors of two seeds' means
 ONCE = ["generation_zero", "generation"]  # the programs of a run, whatever the number of generations
 
 
@@ -65,9 +64,9 @@ def test_a_run_leaves_numbers_and_figures(finished, assert_twins):
     ]  # fmt: skip
     frames = {f"lam={lam}/t=000{t}.png" for lam in ("inf", "1") for t in range(3)}
     assert {str(path.relative_to(out / "figures/frames")) for path in out.rglob("frames/*/*")} == frames
-    assert_twins(out, {"top_mass": 0.13, "share_0": 0.13})  # 4 standard errors of two seeds' 100 points
+    assert_twins(out, NEAR)
     config = json.loads((out / "config.json").read_text())
-    assert config["flags"]["k"] == 4 and config["flags"]["gamma"] == 10.0 and config["flags"]["pool"] == 400
+    assert config["flags"]["k"] == 4 and config["flags"]["gamma"] == 10.0 and config["flags"]["pool"] == 1600
     assert "top level mass" in said and str(out) in said
     assert "compilation_cache" not in config["flags"] and list((out.parent / "cache").iterdir())
     assert config["flags"]["prng"] == "threefry2x32"
