@@ -3,7 +3,6 @@
 Most of the suite's time is compilation, so LLVM is told not to optimise: in the processes that tests start as well.
 """
 
-import csv
 import os
 
 os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0 " + os.environ.get("XLA_FLAGS", "")  # the last one holds
@@ -12,6 +11,7 @@ import jax
 import numpy as np
 import pytest
 from scipy.stats import norm, t
+from twins import near_twins, rows
 
 os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"  # of the processes that tests start
 os.environ["PYTHONWARNINGS"] = "error::DeprecationWarning,error::FutureWarning,error::PendingDeprecationWarning"
@@ -45,27 +45,9 @@ def assert_mean():
 
 @pytest.fixture
 def assert_twins():
-    """Asserts that each row of `exact.csv` is a row of `metrics.csv` beside it, and no cell or generation is missing.
-
-    `near` says how far a metric's mean over seeds may be from the exact one, where that is a number: not every row has
-    one, but some have.
-    """
+    """Asserts that the rows of `exact.csv` in a folder are those of `metrics.csv` beside it; see `near_twins`."""
 
     def check(folder, near, name="exact.csv"):
-        measured, exact = (list(csv.DictReader((folder / file).open())) for file in ("metrics.csv", name))
-        columns = list(exact[0])
-        cell = columns[: columns.index("generation") + 1]
-        assert set(columns) <= set(measured[0]) and near.keys() <= set(columns)
-        found = {}
-        for row in measured:
-            found.setdefault(tuple(row[column] for column in cell), []).append(row)
-        assert [tuple(row[column] for column in cell) for row in exact] == list(found)
-        assert all(any(row[metric] != "nan" for row in exact) for metric in near)
-        for row, same in zip(exact, found.values(), strict=True):
-            for metric, most in near.items():
-                if row[metric] == "nan":
-                    continue
-                away = np.mean([float(one[metric]) for one in same]) - float(row[metric])
-                assert abs(away) <= most, f"{metric} is {away} from its twin at {row}"
+        near_twins(rows(folder / "metrics.csv"), rows(folder / name), near)
 
     return check

@@ -1,6 +1,7 @@
 """The experiments as a user runs them: flags in, a folder out, mistakes in one line."""
 
 import csv
+import functools
 import json
 import os
 import re
@@ -20,9 +21,8 @@ from experiments.gmm import RING
 from experiments.moons import MOONS
 from experiments.plane import models, population, report, rewards
 
-SMALL = ["--model=gmm", "--generations=2", "--seeds=2", "--pool=400", "--real=300", "--steps=3", "--first_steps=5"]
-
-
+SMALL = ["--model=gmm", "--generations=2", "--seeds=2", "--pool=1600", "--real=1200", "--steps=3", "--first_steps=5"]
+NEAR = {"top_mass": 0.13, "share_0": 0.13}  # 4.5 standard errors of two seeds' means
 ONCE = ["generation_zero", "generation"]  # the programs of a run, whatever the number of generations
 
 
@@ -64,9 +64,9 @@ def test_a_run_leaves_numbers_and_figures(finished, assert_twins):
     ]  # fmt: skip
     frames = {f"lam={lam}/t=000{t}.png" for lam in ("inf", "1") for t in range(3)}
     assert {str(path.relative_to(out / "figures/frames")) for path in out.rglob("frames/*/*")} == frames
-    assert_twins(out, {"top_mass": 0.13, "share_0": 0.13})  # 4 standard errors of two seeds' 100 points
+    assert_twins(out, NEAR)
     config = json.loads((out / "config.json").read_text())
-    assert config["flags"]["k"] == 4 and config["flags"]["gamma"] == 10.0 and config["flags"]["pool"] == 400
+    assert config["flags"]["k"] == 4 and config["flags"]["gamma"] == 10.0 and config["flags"]["pool"] == 1600
     assert "top level mass" in said and str(out) in said
     assert "compilation_cache" not in config["flags"] and list((out.parent / "cache").iterdir())
     assert config["flags"]["prng"] == "threefry2x32"
@@ -126,6 +126,7 @@ def test_mistakes_are_told_in_one_line_and_leave_nothing(tmp_path, flags, named)
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.statistical
 @pytest.mark.parametrize(("target", "labels"), [(RING, 8), (MOONS, 2)])
 def test_targets_hold_their_mass_and_label_it_evenly(target, labels):
     x = target.draw(jax.random.key(0), 4000).x
@@ -133,28 +134,40 @@ def test_targets_hold_their_mass_and_label_it_evenly(target, labels):
     assert ((x > jnp.array([[x0, y0]])) & (x < jnp.array([[x1, y1]]))).all(axis=1).mean() > 0.999
     share = np.bincount(target.label(x), minlength=labels) / 4000
     error = np.sqrt(1 / labels * (1 - 1 / labels) / 4000)  # of one share, 4,000 points
-    assert len(target.names) == labels and np.abs(share - 1 / labels).max() < 4 * error
+    assert len(target.names) == labels and np.abs(share - 1 / labels).max() < 4.5 * error
 
 
-def test_the_exact_course_agrees_with_a_loop_of_exact_models():
-    """A finite model on the grid itself, 3 generations, 80,000 samples: 5σ of the sampling that each adds."""
+POOL = 80_000
+
+
+@functools.cache
+def exact_loop():
+    """The exact top mass of 3 generations on a part of the grid, and what measures it in a loop of finite models."""
     reward = cr.distance(jnp.array([2.0, 0.0]))
     plane = population.on_grid(RING, reward, 0.0)
-    (course,), _ = population.course(plane, k=4, lams=np.array([1.0]), temperature=1.0, generations=3)
-    exact = population.moments(plane, course, 8)["top_mass"]
-    pool, model, mixing = 80_000, cr.finite(plane.x[::7]), cr.with_real(1.0)
-    weight = plane.p_ref[::7] / plane.p_ref[::7].sum()
-    on_part = population.Population(plane.x[::7], 1.0, weight, plane.reward[::7], plane.label[::7], plane.top_level)
-    (course,), _ = population.course(on_part, k=4, lams=np.array([1.0]), temperature=1.0, generations=3)
-    exact = population.moments(on_part, course, 8)["top_mass"]
+    part = jax.tree.map(lambda each: each[::7] if np.ndim(each) else each, plane)
+    part = part._replace(p_ref=part.p_ref / part.p_ref.sum())
+    (course,), _ = population.course(part, k=4, lams=np.array([1.0]), temperature=1.0, generations=3)
+    model, mixing, real = cr.finite(part.x), cr.with_real(1.0), cr.Dataset(part.x, part.p_ref)
     step = cr.retraining(
-        model, reward=reward, curate=cr.k_way(4, cr.luce()), mixing=mixing, pool_size=pool,
+        model, reward=reward, curate=cr.k_way(4, cr.luce()), mixing=mixing, pool_size=POOL,
         metrics=cr.metrics.top_mass(0.0),
     )  # fmt: skip
-    state = cr.start(jax.random.key(0), model, mixing, cr.Dataset(plane.x[::7], weight), slot=pool // 4)
-    _, history = jax.jit(cr.run, static_argnums=3)(jax.random.key(1), state, step, 4)
-    error = np.sqrt(exact * (1 - exact) * (1 / pool + 4 / pool * np.arange(4) * 2))  # errors grow at most 2-fold in all
-    assert (np.abs(history["top_mass"] - exact) < 5 * error).all()
+
+    @jax.jit
+    def measured(start_key, loop_key):
+        state = cr.start(start_key, model, mixing, real, slot=POOL // 4)
+        return cr.run(loop_key, state, step, 4)[1]["top_mass"]
+
+    return population.moments(part, course, 8)["top_mass"], measured
+
+
+@pytest.mark.statistical
+def test_the_exact_course_agrees_with_a_loop_of_exact_models():
+    """A finite model on the grid itself, 80,000 samples: 5σ of the sampling that each generation adds."""
+    exact, measured = exact_loop()
+    error = np.sqrt(exact * (1 - exact) * (1 / POOL + 4 / POOL * np.arange(4) * 2))  # errors grow at most 2-fold in all
+    assert (np.abs(measured(jax.random.key(0), jax.random.key(1)) - exact) < 5 * error).all()
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])

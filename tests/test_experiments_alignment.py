@@ -1,6 +1,7 @@
 """The comparison with preference optimisation: its command on finite supports, the programs of the ring as traced."""
 
 import csv
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +17,14 @@ CURATED = 2000
 SMALL = [
     "--generations=2", "--seeds=2", f"--curated={CURATED}", "--steps=30", "--beta=1,0.5", "--n=2,4",
 ]  # fmt: skip
+NEAR = {  # by method, 4.5 standard errors of two seeds' means, and the bias
+    "finite/loop_K=2": {"reward_mean": 0.1, "kl": 0.12},
+    "finite/loop_K=4": {"reward_mean": 0.1, "kl": 0.12},
+    "finite/RWR": {"reward_mean": 0.23, "kl": 0.46},
+    "finite/best-of-n": {"reward_mean": 0.06, "kl": 0.065},
+    "finite/REINFORCE": {"reward_mean": 0.015, "kl": 0.025},
+    "finite/DPO": {},  # of few pairs
+}
 GIVEN = Settings(k=4, lams=[jnp.inf, 1.0], betas=[1.0], draws=[2, 3], temperature=1.0, generations=2, curated=60)
 
 
@@ -27,8 +36,14 @@ def called():
 
 @pytest.fixture(scope="module")
 def finished(called, tmp_path_factory):
-    """A small run with the finite support told once more in the place of the ring, and the courses that it reported."""
-    out, told, play = tmp_path_factory.mktemp("runs") / "alignment", {}, run.play
+    """A small run, and the courses that it reported."""
+    out = tmp_path_factory.mktemp("runs") / "alignment"
+    return out, on_finite(called, f"--out={out}")
+
+
+def on_finite(called, *flags):
+    """The courses of a run in which the finite support is told once more in the place of the ring."""
+    told, play = {}, run.play
 
     def first_alone(folder, problem, given):
         courses = told.get("courses") or play(folder, problem, given)
@@ -37,18 +52,16 @@ def finished(called, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(problems, "ring", lambda gamma, *sizes: problems.finite(gamma, 1))
         patch.setattr(run, "play", first_alone)
-        assert called(*SMALL, f"--out={out}") is None
-    return out, told["courses"]
+        assert called(*SMALL, *flags) is None
+    return told["courses"]
 
 
 def test_a_run_leaves_numbers_and_the_figure(finished, assert_twins):
     out, _ = finished
-    played = {"first", "loop_K=2", "loop_K=4", "RWR", "best-of-n", "DPO", "REINFORCE"}
-    assert {path.name for path in (out / "finite").iterdir()} == played
+    assert {path.name for path in (out / "finite").iterdir()} == {"first", *(Path(part).name for part in NEAR)}
     assert (out / "figures" / "frontier.png").exists()
-    for method in played - {"first"}:
-        few_pairs = method == "DPO"
-        assert_twins(out / "finite" / method, {} if few_pairs else {"reward_mean": 0.1, "kl": 0.1})
+    for method, near in NEAR.items():
+        assert_twins(out / method, near)
     rows = list(csv.DictReader((out / "finite" / "DPO" / "metrics.csv").open()))
     assert [(row["beta"], row["seed"], row["generation"]) for row in rows] == [
         (beta, seed, generation) for beta in ("1.0", "0.5") for seed in "01" for generation in "01"

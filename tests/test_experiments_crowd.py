@@ -11,9 +11,11 @@ from experiments.adversary import run as adversary
 from experiments.crowd import report
 from experiments.crowd import run as crowd
 
-SMALL = ["--generations=2", "--seeds=1", "--curated=200", "--real=300"]
+SMALL = ["--generations=2", "--seeds=1", "--curated=800", "--real=1200"]
 CROWD = [*SMALL, "--q=0.2", "--rewards=2", "--k=inf"]
 ADVERSARY = [*SMALL, "--shares=0,1", "--budgets=0,0.2", "--comparisons=200"]
+NEAR_CROWD = {"k=inf": {"share_0": 0.07, "basin_1": 0.06, "potential": 0.45}}  # 4.5 standard errors
+NEAR_ADVERSARY = {"annotators": {"genuine": 0.7, "covariance": 0.3}, "attacked": {"genuine": 0.7, "gain": 0.4}}
 
 
 def rows_of(path):
@@ -29,7 +31,8 @@ def test_crowds_leave_a_folder_a_k_tables_and_figures(tmp_path, capsys, assert_t
     ]
     assert {"k", "seed", "share_9", "basin_4", "entropy", "potential"} <= rows[0].keys()
     assert sorted(path.name for path in (tmp_path / "figures").iterdir()) == sorted(report.FIGURES)
-    assert_twins(tmp_path / "k=inf", {"share_0": 0.15, "basin_1": 0.15, "potential": 0.3})
+    for part, near in NEAR_CROWD.items():
+        assert_twins(tmp_path / part, near)
     said = capsys.readouterr().out
     assert (tmp_path / "k=inf/config.json").exists() and "share of the second basin, t = 2" in said
 
@@ -54,8 +57,8 @@ def test_adversaries_leave_two_parts_tables_and_figures(tmp_path, capsys, assert
     for first, other in ((people[0], people[6]), (learnt[0], learnt[6])):  # without adversaries all kinds are one
         assert first["genuine"] == other["genuine"] and first["covariance"] == other["covariance"]
     assert float(people[3]["covariance"]) < 0 < float(people[0]["covariance"])
-    assert_twins(tmp_path / "annotators", {"genuine": 1.0})
-    assert_twins(tmp_path / "attacked", {"genuine": 1.0})
+    for part, near in NEAR_ADVERSARY.items():
+        assert_twins(tmp_path / part, near)
     assert len(list((tmp_path / "figures").iterdir())) == 5
     assert "exact: E[exp r] rose or fell with the sign of the covariance" in capsys.readouterr().out
 

@@ -82,13 +82,18 @@ def test_a_run_leaves_tables_figures_and_loops(finished):
 
 
 def test_trained_loops_come_near_the_exact_ones(finished):
-    """Two seeds, 2,000 real points: 5σ of the real data's mean reward, and as much again for the learner."""
-    measured = report.from_csv((finished / "lam_gamma_trained.csv").read_text(), (2, 2))
     predicted = report.from_csv((finished / "lam_gamma_at_trained.csv").read_text(), (2, 2))
-    error = 5 / np.sqrt(2 * 2000)
-    assert (np.abs(measured["reward"] - predicted["course_reward"]) < 2 * error).all()
-    assert (np.abs(measured["kl"] - predicted["course_kl"]) < 0.15).all()  # nats
-    assert np.ptp(predicted["reward"]) > 10 * error and predicted["kl"].max() > 1
+    near_course(report.from_csv((finished / "lam_gamma_trained.csv").read_text(), (2, 2)), predicted)
+    assert np.ptp(predicted["reward"]) > 0.8 and predicted["kl"].max() > 1
+
+
+def near_course(measured, predicted):
+    """Asserts that means over two seeds are near the exact ones.
+
+    4.5 standard errors of the reward, 0.017; KL is more by what the learner adds, and now and then by much.
+    """
+    assert (np.abs(measured["reward"] - predicted["course_reward"]) < 0.08).all()
+    assert (np.abs(measured["kl"] - predicted["course_kl"]) < 0.25).all()  # nats
 
 
 def test_the_same_command_reads_and_another_is_refused(finished, run, capsys):

@@ -12,11 +12,17 @@ import curated_retraining as cr
 from curated_retraining import preferences
 from curated_retraining.networks.mlp import MLP
 
-REAL = cr.uniform(jax.random.normal(jax.random.key(9), (24, 2)))
 NETWORK = nn.Dense(1, kernel_init=nn.initializers.zeros)
 FEW = {"comparisons": 2048, "steps": 60, "batch_size": 256, "learning_rate": 0.1}
 SLOPE = jnp.array([1.0, -2.0])
 NUM = 4
+
+
+def points():
+    return jax.random.normal(jax.random.key(9), (24, 2))
+
+
+REAL = cr.uniform(points())
 
 
 def linear(weight, x):
@@ -49,8 +55,15 @@ def learned(factor=1.0, examples=REAL.x, network=NETWORK, **options):
     return preferences.learned(network, Partial(linear, factor * SLOPE), cr.luce(0.5), examples, **FEW | options)
 
 
-def ensemble(pessimism, members=3):
-    return learned(network=MLP(out=1, width=8, depth=0), members=members, pessimism=pessimism)
+def ensemble(pessimism, members=3, **options):
+    return learned(network=MLP(out=1, width=8, depth=0), members=members, pessimism=pessimism, **options)
+
+
+@jax.jit
+def begun(preference, key, x):
+    """The rewards of `x` before any generation, and the state."""
+    state = preference.init(key)
+    return preference.reward(state, x), state
 
 
 BUILDS = {
@@ -68,18 +81,22 @@ def record_all(record):
     return {"pool": record.pool, "reward": record.reward, "kept": record.curated.x, "truth": truth}
 
 
-def course(preference):
+def course(preference, real, start_key, loop_key):
     """The last state and the history of NUM generations."""
     TRACES.append(preference)
     mixing, curate = cr.with_real(1.0), cr.k_way(2, cr.luce(0.5))
     step = cr.retraining(
         cr.gaussian(), reward=preference, curate=curate, mixing=mixing, pool_size=8, metrics=record_all
     )
-    state = cr.start(jax.random.key(0), cr.gaussian(), mixing, REAL, slot=4, reward=preference)
-    return cr.run(jax.random.key(1), state, step, NUM)
+    state = cr.start(start_key, cr.gaussian(), mixing, real, slot=4, reward=preference)
+    return cr.run(loop_key, state, step, NUM)
 
 
-run = jax.jit(course)
+program = jax.jit(course)
+
+
+def run(preference, real=REAL):
+    return program(preference, real, jax.random.key(0), jax.random.key(1))
 
 
 @pytest.mark.parametrize("name", BUILDS)
@@ -96,7 +113,9 @@ def test_new_numbers_cause_no_retrace_and_change_the_course(name):
 def test_preferences_vmap(name):
     """Traced without a compilation, for nothing here could batch and yet mix up its rows."""
     with jax.debug_key_reuse(False):  # which takes the keys of a scan under vmap for used ones
-        _, history = jax.eval_shape(jax.vmap(lambda value: course(BUILDS[name](value))), jnp.ones(3))
+        _, history = jax.eval_shape(
+            jax.vmap(lambda value: course(BUILDS[name](value), REAL, *jax.random.split(jax.random.key(0)))), jnp.ones(3)
+        )
     assert history["reward"].shape == (3, NUM, 8)
 
 
@@ -146,9 +165,13 @@ def test_a_drifting_taste_follows_its_path_generation_by_generation():
     assert state.preference == NUM and state.preference.dtype == np.int32
 
 
+@pytest.mark.statistical
 def test_the_first_proxy_knows_the_examples_and_later_ones_the_pool():
     """Examples that all are one point teach nothing, but the pool of generation 0 does."""
-    (_, taught), (_, untaught) = (jax.tree.map(np.asarray, run(learned(examples=x))) for x in (REAL.x, 0 * REAL.x))
+    real = cr.uniform(points())
+    (_, taught), (_, untaught) = (
+        jax.tree.map(np.asarray, run(learned(examples=x), real)) for x in (real.x, 0 * real.x)
+    )
     np.testing.assert_array_equal(untaught["reward"][0], 0)
     for history, first in ((taught, 0), (untaught, 1)):
         for proxy, truth in zip(history["reward"][first:], history["truth"][first:], strict=True):
@@ -164,16 +187,18 @@ def test_a_frozen_proxy_is_that_of_generation_0_for_ever():
     np.testing.assert_allclose(history["reward"], proxy, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.statistical
 def test_an_ensemble_reads_its_mean_less_standard_deviations_that_grow_away_from_the_choices():
-    preference, x = ensemble(2.0), jnp.concatenate([REAL.x, 30 * REAL.x])
-    state = jax.jit(lambda p: p.init(jax.random.key(0)))(preference)
-    alone = ensemble(0.0, members=1).reward
-    each = jax.lax.map(lambda one: alone(jax.tree.map(lambda leaf: leaf[None], one), x), state)
-    np.testing.assert_allclose(preference.reward(state, x), each.mean(0) - 2 * each.std(0), rtol=1e-4, atol=1e-4)
+    examples = points()
+    preference, x = ensemble(2.0, examples=examples), jnp.concatenate([examples, 30 * examples])
+    read, state = begun(preference, jax.random.key(0), x)
+    alone = ensemble(0.0, members=1, examples=examples)
+    each = jnp.stack([alone.reward(jax.tree.map(lambda leaf, i=i: leaf[i : i + 1], state), x) for i in range(3)])
+    np.testing.assert_allclose(read, each.mean(0) - 2 * each.std(0), rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(each[:, :24].mean(axis=1), 0, atol=1e-5)  # each has no constant of its own
     near, far = each.std(axis=0).reshape(2, 24).mean(axis=1)
     assert 0 < near < far / 5
-    truth = linear(SLOPE, REAL.x)
+    truth = linear(SLOPE, examples)
     assert all(np.corrcoef(member[:24], truth)[0, 1] > 0.97 for member in each)
 
 
@@ -205,7 +230,7 @@ def fitted(true_reward, annotators, points, **options):
     """The proxy's rewards of `points` one-hot points, less that of the first, after choices among them."""
     x = jnp.eye(points)
     preference = preferences.learned(NETWORK, true_reward, annotators, x, learning_rate=rate, **FIT | options)
-    proxy = np.asarray(jax.jit(lambda p, key: p.reward(p.init(key), x))(preference, jax.random.key(0)))
+    proxy = np.asarray(begun(preference, jax.random.key(0), x)[0])
     return proxy - proxy[0]
 
 
@@ -225,6 +250,7 @@ def test_the_proxy_is_the_true_reward_by_temperature_as_well_as_so_many_choices_
     assert (np.abs(got[1:] - true_reward[1:] / 0.5) < 4.5 * error).all()
 
 
+@pytest.mark.statistical
 def test_adversaries_among_the_annotators_turn_the_proxy():
     """Of two points one wins with probability q σ(d) + (1 − q) σ(−d), and so does the proxy of a fit to that."""
     honest, gap = 0.3, 1.2

@@ -19,6 +19,11 @@ from experiments.gmm import RING
 from experiments.plane import population
 from experiments.two_models import ring, run, toy
 
+SMALL = [
+    "--part=ring", "--model=gmm", "--generations=1", "--seeds=2", "--pool=640", "--real=960", "--other=0,0.5",
+    "--steps=1", "--first_steps=1",
+]  # fmt: skip
+NEAR = {"reward_mean_0": 3, "reward_mean_1": 3}  # of rewards of −30 to 0
 TASTE = ring.Taste(k=4, temperature=1.0, gamma=10.0, r_min=1.0)
 
 
@@ -85,22 +90,18 @@ def test_what_the_exact_course_does_not_take_is_refused_before_anything_is_playe
 
 
 def test_a_run_leaves_numbers_and_figures(tmp_path, assert_twins):
-    small = [
-        "--part=ring", "--model=gmm", "--generations=1", "--seeds=2", "--pool=40", "--real=60", "--other=0,0.5",
-        "--steps=1", "--first_steps=1",
-    ]  # fmt: skip
-    done = python(*small, f"--out={tmp_path / 'run'}")
+    done = python(*SMALL, f"--out={tmp_path / 'run'}")
     assert done.returncode == 0, done.stderr
     rows = list(csv.DictReader((tmp_path / "run/ring/metrics.csv").open()))
     assert [(row["p_curated"], row["q_curated"], row["other"], row["seed"]) for row in rows[::2]] == [
         (p, q, other, seed) for p, q in ("00", "10", "01", "11") for other in ("0.0", "0.5") for seed in "01"
     ]
-    assert_twins(tmp_path / "run/ring", {"reward_mean_0": 6, "reward_mean_1": 6})  # rewards of −30 to 0, pools of 40
+    assert_twins(tmp_path / "run/ring", NEAR)
     assert {"reward_mean_0", "reward_mean_1", "top_mass_1", "share_0_7", "effective_size_1"} <= rows[0].keys()
     assert len({row["reward_mean_0"] for row in rows[::4]}) == 1  # generation 0 of a seed is the same in every cell
     assert {path.name for path in (tmp_path / "run/figures").iterdir()} == {
         "courses.png", "influences.png", "rewards.png",
     }  # fmt: skip
     assert (tmp_path / "run/config.json").exists() and "change of E[r_q]" in done.stdout
-    other = python(*small, "--gamma=3", f"--out={tmp_path / 'run'}")
+    other = python(*SMALL, "--gamma=3", f"--out={tmp_path / 'run'}")
     assert other.returncode == 1 and "gamma=10.0, not 3.0" in other.stderr and "Traceback" not in other.stderr

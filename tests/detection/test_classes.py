@@ -16,12 +16,15 @@ def after(k, temperature=1.0):
     return P * theory.k_way_ratio(P, REWARD, k, temperature=temperature)
 
 
-@pytest.fixture(scope="module")
 def counts():
-    """400 pairs of counts of 1,000 samples at K = 4."""
+    """400 pairs of counts of 4,000 samples at K = 4."""
     rng = np.random.default_rng(0)
     shares = (np.asarray(p, float) / np.asarray(p, float).sum() for p in (P, after(4.0)))
-    return tuple(jnp.asarray(rng.multinomial(1000, p, 400)) for p in shares)
+    return tuple(jnp.asarray(rng.multinomial(4000, p, 400)) for p in shares)
+
+
+errors_of = jax.jit(jax.vmap(lambda before, after: class_rewards(before, after, 4.0)))
+least_of = jax.jit(jax.vmap(least_k))
 
 
 @pytest.mark.parametrize("k", [2.0, 4.0, jnp.inf])
@@ -30,12 +33,14 @@ def test_rewards_are_found_from_shares(k):
     np.testing.assert_allclose(found.reward, REWARD - P @ REWARD, atol=1e-4)
 
 
+@pytest.mark.statistical
 @pytest.mark.long
-def test_errors_are_those_of_many_data_sets(counts):
-    """400 sets: a variance of 1 is known to 7 % (one σ), a mean of 0 to 0.05."""
-    found = jax.jit(jax.vmap(lambda before, after: class_rewards(before, after, 4.0)))(*counts)
+def test_errors_are_those_of_many_data_sets():
+    """400 sets: a variance of 1 is known to 7 % (one σ), a mean of 0 to 0.05, with a bias of 0.04; 4.5 of these."""
+    found = errors_of(*counts())
     score = (np.asarray(found.reward) - np.asarray(REWARD - P @ REWARD)) / np.asarray(found.error)
-    assert (np.abs(score.var(axis=0) - 1) < 4 * 0.07).all() and (np.abs(score.mean(axis=0)) < 4 * 0.05 + 0.05).all()
+    assert (np.abs(score.var(axis=0) - 1) < 4.5 * 0.07).all()
+    assert (np.abs(score.mean(axis=0)) < 4.5 * 0.05 + 0.04).all()
 
 
 def test_what_no_rewards_explain_is_no_number():
@@ -46,19 +51,26 @@ def test_what_no_rewards_explain_is_no_number():
     np.testing.assert_allclose(np.diff(rare.reward), np.log(3), atol=1e-3)
 
 
+@pytest.mark.statistical
 @pytest.mark.long
-def test_the_least_k_is_below_the_truth_and_comes_near_to_best_of_k(counts):
-    """400 sets at 90 % confidence: at most 40 + 4 · 6 are above; best-of-4 attains the bound as samples grow."""
-    assert (jax.vmap(least_k)(*counts) > 4).sum() <= 64
+def test_the_least_k_is_below_the_truth():
+    """400 sets at 90 % confidence: at most 40 + 4.5 · 6 are above."""
+    assert (least_of(*counts()) > 4).sum() <= 67
+
+
+@pytest.mark.long
+def test_the_least_k_comes_near_to_best_of_k():
+    """Best-of-4 attains the bound as samples grow."""
     few, many = (least_k(n * P, n * after(4.0, temperature=0.0)) for n in (1e3, 1e6))
     assert 1.5 < few < many < 4 and many > 3.8
     assert least_k(1000 * P, 1000 * P) == 1
 
 
+@pytest.mark.statistical
 def test_many_classes_that_grew_by_chance_are_no_sign_of_a_choice():
     """40 even classes, 100 sets of no curation: above 1 in at most 10 + 4 · 3, though those that grew most are read."""
     before, after = np.random.default_rng(1).multinomial(1000, np.full(40, 1 / 40), (2, 100))
-    assert (jax.jit(jax.vmap(least_k))(before, after) > 1).sum() <= 22
+    assert (least_of(before, after) > 1).sum() <= 22
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,7 @@ class Repeated:
             if by % 50 == 49 and Path("/proc/self/maps").read_text().count("\n") > MAPPED:
                 jax.clear_caches()  # of functions that a test makes anew: a process may map so many programs, not more
         row = _row(pyfuncitem.nodeid, len(failures), np.array(away), np.array(limits))
-        _put(row)
+        put(row)
         print(" · ".join(map(str, row)), *failures[:3], sep="\n    ", flush=True)
         return True
 
@@ -121,7 +121,7 @@ def _row(name, failures, away, limits):
     return [name, SEEDS, failures, len(away) // SEEDS or "", beyond, odds]
 
 
-def _put(row):
+def put(row):
     """Into the table, in place of the row of the same test."""
     with TABLE.open("r+", newline="") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
