@@ -114,6 +114,7 @@ def _play(out: Path, play: Callable[[Path], None], at: tuple[str, int] | None, w
             if uses == last:
                 what(out)
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # it is ignored where the suite is in the background
     sys.addaudithook(note)
     jax.config.update("jax_enable_compilation_cache", True)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
