@@ -103,6 +103,26 @@ def _save(manager: ocp.CheckpointManager, generation: int, items: ocp.args.Compo
         ) from error
 
 
+def prune(manager: ocp.CheckpointManager, keep: int) -> None:
+    """Removes all but the newest `keep`, of which one is intact: a process may have been killed when it was about to.
+
+    Raises:
+        RunError: where one cannot be removed.
+    """
+    for generation in sorted(manager.all_steps())[:-keep]:
+        together(functools.partial(_remove, manager, generation))
+
+
+def _remove(manager: ocp.CheckpointManager, generation: int) -> None:
+    try:
+        manager.delete(generation)
+    except OSError as error:
+        raise RunError(
+            f"the checkpoint {manager.directory}/{generation} cannot be removed ({disks.reason(error)}): see that it "
+            "can be, or give a larger keep"
+        ) from error
+
+
 def restored(manager: ocp.CheckpointManager, history: Path, like: State, sharding: Any = None) -> Kept | None:
     """What the newest intact checkpoint and the file `history` hold; None where there is no checkpoint yet.
 

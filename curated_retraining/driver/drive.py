@@ -85,6 +85,8 @@ def drive(
         kept = checkpoints.restored(manager, path, jax.eval_shape(begin), sharding)
         if kept is None:
             by_first(partial(_put_aside, path, every))
+        elif keep is not None:
+            checkpoints.prune(manager, keep)
         state, rows, place = kept or (None, [], histories.START)
         if len(rows) > generations:
             tqdm.write(f"{folder} is complete: {generations} {unit}s")

@@ -111,6 +111,14 @@ def test_other_metrics_are_refused_before_anything_is_kept_of_them(tmp_path, cha
     assert steps(tmp_path) == [0, 1, 2] and go(tmp_path, 4)["reward_mean"].shape == (5, 2)
 
 
+def test_a_checkpoint_that_was_being_removed_goes_with_the_next_run(tmp_path):
+    whole = go(tmp_path, keep=2)
+    for left in ("0", "0/state"):
+        (tmp_path / "checkpoints" / left).mkdir()
+    np.testing.assert_equal(go(tmp_path, keep=2), whole)
+    assert steps(tmp_path) == [1, 2]
+
+
 @pytest.mark.parametrize("every", [2, 5])
 def test_the_generations_before_one_that_is_not_finite_are_kept(tmp_path, every):
     with pytest.raises(RunError, match="reward_mean is not finite in generation 3"):
