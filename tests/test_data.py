@@ -56,6 +56,15 @@ def test_draws_follow_the_weights_and_skip_rows_without(assert_mean):
     assert_mean(np.asarray(drawn)[:, None] == 10 * np.arange(6), weight)
 
 
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+def test_draws_by_weights_of_half_precision_reach_all_points(dtype):
+    """20 draws a point: in bfloat16 running sums of ones stand still at 256."""
+    drawn = jax.jit(data.draw, static_argnums=2)(
+        jax.random.key(0), Dataset(jnp.arange(4000), jnp.ones(4000, dtype)), 80_000
+    )
+    assert np.unique(drawn).size == 4000
+
+
 BAD = [[0.5, np.nan, 0.5], [0.5, 0.5, np.nan], [0.0, 0.0, 0.0], [0.5, 1.0, -0.5], [0.5, np.inf, 0.5]]
 
 

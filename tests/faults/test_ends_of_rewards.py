@@ -144,13 +144,17 @@ def test_rewards_whose_differences_are_not_meant_are_refused(curate, dtype):
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
 def test_rewards_of_half_precision_are_chosen_among_as_those_of_float32(dtype):
     """The bits of the same numbers in float32: drawn in halves, the first of 256 candidates would win more often."""
-    choices = {"luce": cr.luce(0.5), "flipped": cr.flipped(lambda key, x, reward: reward, 0.3)}
-    curators = [cr.k_way(256, choice) for choice in choices.values()] + [cr.crowd_tilt((0.7, 0.3), (0.5, 2.0))]
+
+    def own(key, x, reward):
+        return reward
+
+    choices = cr.luce(0.5), own, cr.flipped(own, 0.3)
+    curators = [*(cr.k_way(256, choice) for choice in choices), cr.crowd_tilt((0.7, 0.3), (0.5, 2.0))]
     pool = jnp.arange(4096)
 
     @jax.jit
     def found(reward):
-        rewards = [reward, reward, jnp.stack([reward, -reward], axis=1)]
+        rewards = [reward, reward, reward, jnp.stack([reward, -reward], axis=1)]
         return [curate(jax.random.key(0), pool, r) for curate, r in zip(curators, rewards, strict=True)]
 
     reward = jax.random.normal(jax.random.key(1), (4096,), dtype)
