@@ -63,7 +63,7 @@ def test_draws_by_weights_of_half_precision_reach_all_points(dtype):
         jax.random.key(0), Dataset(jnp.arange(4000), jnp.ones(4000, dtype)), 80_000
     )
     assert np.unique(drawn).size == 4000
-    assert data.cumulative(jnp.ones(4000, dtype))[-1] == 4000
+    np.testing.assert_array_equal(data.cumulative(jnp.ones(4000, dtype)), np.arange(1, 4001))
 
 
 BAD = [[0.5, np.nan, 0.5], [0.5, 0.5, np.nan], [0.0, 0.0, 0.0], [0.5, 1.0, -0.5], [0.5, np.inf, 0.5]]
