@@ -78,13 +78,13 @@ def play(
     """Drives all of `CURATED` × `others` × `seeds` in one program: history `[generations + 1, cells, ...]`."""
     played = [dict(cell) | {"seed": int(seed)} for cell in cells(others) for seed in seeds]
     first, later = (models.build(learner.model, RING, steps) for steps in (learner.first_steps, learner.steps))
-    rows = jnp.stack([shares(lam, cell["other"], (cell["p_curated"], cell["q_curated"])) for cell in played])
+    rows = [shares(lam, cell["other"], (cell["p_curated"], cell["q_curated"])) for cell in cells(others)]
     observe = metrics.join(
         metrics.reward_moments(), metrics.top_mass(0.0), metrics.proportions(RING.label, len(RING.names))
     )
     rewards = [lift(reward) for reward in taste.rewards()]
     curate = cr.k_way(taste.k, cr.luce(taste.temperature))
-    keys = jnp.asarray([cell["seed"] for cell in played])
+    rows, keys = jnp.repeat(jnp.stack(rows), len(seeds), axis=0), jnp.asarray([cell["seed"] for cell in played])
     return drive(
         folder,
         settings,
