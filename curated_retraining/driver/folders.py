@@ -201,6 +201,7 @@ def _short(value: Any) -> str:
     return text if len(text) <= 200 else text[:200] + " …"
 
 
+@functools.cache
 def _versions() -> dict[str, str]:
     packages = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
     return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in packages}
