@@ -77,4 +77,4 @@ def _largest(score: Array, budget: Array | int) -> Array:
 
 def _positive(values: Array) -> Array:
     """1 where positive, else 0, and NaN where NaN."""
-    return jnp.heaviside(values, 0.0)
+    return jnp.maximum(jnp.sign(values), 0)  # heaviside takes NaN for 0 in some versions of JAX
