@@ -7,7 +7,7 @@ import math
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import jax
@@ -94,6 +94,13 @@ def number(name: str, default: float | None, what: str, *, infinite: bool = Fals
     flags.register_validator(
         name, lambda value: value is None or 0 <= value <= most, f"takes a {kind}, such as --{name}=1"
     )
+
+
+def several(name: str, known: Iterable[str], what: str, default: list[str] | None = None) -> None:
+    """A flag that is given once for each of the `known` that are to be played, by default all."""
+    known = list(known)
+    flags.DEFINE_multi_enum(name, default or known, known, f"{what}; give it again for more")
+    flags.register_validator(name, lambda values: len(set(values)) == len(values), "takes each value once")
 
 
 def seeds() -> range:

@@ -41,7 +41,7 @@ def define() -> None:
     common.loop("cyclic", generations=30, k=2, lam=("inf", "10", "1"), temperature=None)
     common.repetitions()
     with common.group(helps.PLAYED):
-        flags.DEFINE_multi_enum("model", list(MODELS), list(MODELS), "what is retrained; give it again for more")
+        common.several("model", MODELS, "what is retrained")
         common.number(
             "strength", 1.0, "a in [0, 1]: each is preferred to the one before it with probability (1 + a) / 2"
         )

@@ -42,9 +42,7 @@ FLAGS_OF_RESULTS = (
 def define() -> None:
     """The flags; a wrong value is refused before anything runs."""
     with common.group(helps.MAPS):
-        flags.DEFINE_multi_enum(
-            "axes", list(axes.PAIRS), list(axes.PAIRS), "what a map goes over; give it again for more"
-        )
+        common.several("axes", axes.PAIRS, "what a map goes over")
         common.count("grid", 16, "cells along each axis of an exact map", 2, axes.MOST)
         common.number("k", 4.0, "K where no axis, real where nothing is trained")
         common.number("lam", 0.25, "λ = #curated / #real where no axis, finite")

@@ -83,10 +83,17 @@ def python(*arguments):
     return subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parent.parent, env=os.environ)
 
 
-def test_what_the_exact_course_does_not_take_is_refused_before_anything_is_played(tmp_path):
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [
+        ("--temperature=1e-6", "--temperature=1e-06 makes rewards range over"),  # the exact course does not take it
+        ("--part=ring", "takes each value once"),
+    ],
+)
+def test_mistakes_are_told_before_anything_is_played(flag, message, tmp_path):
     with command(run) as call:
-        said = call("--part=ring", "--temperature=1e-6", f"--out={tmp_path / 'run'}")
-    assert said and "--temperature=1e-06 makes rewards range over" in said and not (tmp_path / "run").exists()
+        said = call("--part=ring", flag, f"--out={tmp_path / 'run'}")
+    assert said and message in said and not (tmp_path / "run").exists()
 
 
 def test_a_run_leaves_numbers_and_figures(tmp_path, assert_twins):

@@ -76,5 +76,5 @@ def _stacked(cells: list[np.ndarray], values: np.ndarray) -> np.ndarray:
 if __name__ == "__main__":
     run.define("forecast_skill", generations=10, several=["gmm", "ddpm", "flow_matching"])
     with common.group(helps.PLAYED):
-        flags.DEFINE_multi_enum("data", list(TARGETS), list(TARGETS), "what is real; give it again for more")
+        common.several("data", TARGETS, "what is real")
     common.launch(main)

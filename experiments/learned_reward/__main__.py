@@ -28,9 +28,7 @@ def define() -> None:
     common.loop("learned_reward", generations=16, k=8, lam=("inf",), temperature=0.25)
     common.repetitions(seeds=6)
     with common.group(helps.PLAYED):
-        flags.DEFINE_multi_enum(
-            "proxy", list(proxies.NAMES), list(proxies.NAMES), "what curation reads; give it again for more"
-        )
+        common.several("proxy", proxies.NAMES, "what curation reads")
         common.number("gamma", 1.0, "γ, the scale of the true reward in units of the people's temperature")
     with common.group(helps.SIZES):
         common.count("comparisons", 256, "choices between two that a proxy is fitted to", 1)

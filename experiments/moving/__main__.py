@@ -28,9 +28,7 @@ def define() -> None:
     common.loop("moving", generations=24, temperature=0.25)
     common.repetitions()
     with common.group(helps.PLAYED):
-        flags.DEFINE_multi_enum(
-            "taste", list(people.KINDS), list(people.KINDS), "how people change; give it again for more"
-        )
+        common.several("taste", people.KINDS, "how people change")
         flags.DEFINE_enum("model", "gmm", list(people.MODELS), "what is retrained")
         common.number("beta", 0.3, "β in [0, 1]: how far the taste of co_evolving people moves in a generation")
         flags.DEFINE_list("weight", ["0.2", "0.1"], "w of co_evolving people in generation 0, of length at most 1")

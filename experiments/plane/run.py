@@ -30,7 +30,7 @@ def define(name: str, *, generations: int, several: list[str] | None = None) -> 
         if several is None:
             flags.DEFINE_enum("model", "ddpm", list(models.SIZES), "what is retrained")
         else:
-            flags.DEFINE_multi_enum("model", several, list(models.SIZES), "what is retrained; give it again for more")
+            common.several("model", models.SIZES, "what is retrained", several)
     with common.group(helps.SIZES):
         common.count("pool", None, "samples a generation, a multiple of K (by default as suits the model)", 2)
         common.count("real", 5000, "real points", 2)

@@ -21,7 +21,7 @@ DENSE = 33  # places along an axis where the exact course is drawn
 def define() -> None:
     """The flags; a wrong value is refused before anything runs."""
     with common.group(helps.PLAYED):
-        flags.DEFINE_multi_enum("part", ["toy", "ring"], ["toy", "ring"], "what is played; give it again for more")
+        common.several("part", ["toy", "ring"], "what is played")
     strengths = [f"{strength:g}" for strength in np.linspace(0, 1.5, 7)]
     with common.group(helps.TOY):
         flags.DEFINE_list("strength", strengths, "toy: strengths of curation, three or more, evenly apart and rising")
