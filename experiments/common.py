@@ -210,12 +210,6 @@ def row_titles(lams: list[str]) -> list[str]:
     return ["pure loop, λ = ∞" if math.isinf(float(lam)) else f"real + curated, λ = {lam}" for lam in lams]
 
 
-def by_row(values: np.ndarray, rows: int) -> np.ndarray:
-    """`[generations, rows × seeds, ...]` as `[rows, seeds, generations, ...]`."""
-    cells = np.moveaxis(values, 0, 1)
-    return cells.reshape(rows, -1, *cells.shape[1:])
-
-
 def _are_ratios(texts: list[str]) -> bool:
     values = distinct(texts)
     return bool(values) and all(value >= 0 for value in values)

@@ -14,6 +14,7 @@ from curated_retraining import grids
 from curated_retraining.driver import Cells, drive
 from curated_retraining.types import Curator, Dataset, LoopState, Metrics, Mixing, Model, Preference, PRNGKey, Reward
 from experiments import common
+from experiments.repeated import by_row
 
 FLAGS = flags.FLAGS
 
@@ -64,7 +65,7 @@ def driven(
         keep=FLAGS.keep,
         sharding=mesh and grids.over(mesh),
     )
-    return {name: common.by_row(values, len(cells) // FLAGS.seeds) for name, values in history.items()}
+    return {name: by_row(values, len(cells) // FLAGS.seeds) for name, values in history.items()}
 
 
 def require_groups(pool: int) -> None:

@@ -147,6 +147,18 @@ def test_points_place_the_real_distribution_on_the_frontier():
     np.testing.assert_allclose(at["excess_kl"], 0.0, atol=1e-5)
 
 
+def test_a_loop_of_one_generation_is_a_course_over_generations():
+    """What starts anew for each value has one generation as well, and goes over the values."""
+    problem = problems.finite(1.0, 1)
+    found = {}
+    for method in methods.all_of(problem, None, GIVEN._replace(generations=1)):
+        measured = np.zeros((len(report.exact_courses(problem.points, method)), 3, 2))
+        found[method.name] = report.courses(problem.points, method, dict.fromkeys(report.NAMES, measured))
+    assert [course.at for course in found["RWR"]] == [["t=0", "t=1"]]
+    assert [course.name for course in found["loop K=2"]] == ["loop K=2, λ=∞", "loop K=2, λ=1"]
+    assert [course.at for course in found["best-of-n"]] == [["n=2", "n=3"]]
+
+
 @pytest.mark.parametrize(
     ("given", "named"),
     [

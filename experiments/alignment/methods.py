@@ -23,8 +23,9 @@ class Method(NamedTuple):
     name: str
     make: Partial  # the repetition and the hyper-parameters -> Loop
     axes: Mapping[str, Sequence[float]]  # the values of its hyper-parameter, if it has one
-    generations: int  # retrainings; 1 for what starts from the model of the real data for each value
+    generations: int  # retrainings
     exact: Callable[..., exact.Places]  # points, the hyper-parameter -> what a perfect learner does
+    anew: bool = False  # one retraining of the model of the real data for each value: what it does goes over the values
 
 
 class Settings(NamedTuple):
@@ -62,9 +63,9 @@ def all_of(problem: Problem, begun: LoopState, given: Settings) -> list[Method]:
     return [
         *loops,
         Method("RWR", weighted, {}, several, partial(course, lam=jnp.inf, k=jnp.inf)),
-        Method("best-of-n", Partial(_best_of, *problem_and_start, most, kept), draws, 1, exact.best_of_n),
-        Method("DPO", dpo, betas, 1, partial(exact.optimum, temperature=given.temperature)),
-        Method("REINFORCE", Partial(_reinforce, *problem_and_start), betas, 1, exact.optimum),
+        Method("best-of-n", Partial(_best_of, *problem_and_start, most, kept), draws, 1, exact.best_of_n, anew=True),
+        Method("DPO", dpo, betas, 1, partial(exact.optimum, temperature=given.temperature), anew=True),
+        Method("REINFORCE", Partial(_reinforce, *problem_and_start), betas, 1, exact.optimum, anew=True),
     ]
 
 

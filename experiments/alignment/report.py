@@ -12,6 +12,7 @@ from curated_retraining.driver import History
 from experiments.alignment import exact
 from experiments.alignment.methods import Method
 from experiments.alignment.problems import Points
+from experiments.repeated import standard_error
 
 NAMES: tuple[str, ...] = ("kl", "reward_mean", "excess_kl")
 LETTERS = {"lam": "λ", "beta": "β", "n": "n"}
@@ -32,7 +33,7 @@ def courses(points: Points, method: Method, history: History) -> list[Course]:
     axis, values = _axis(method)
     measured = np.stack([history[name] for name in NAMES], axis=-1)
     theirs = exact_courses(points, method)
-    if method.generations == 1:  # a place a value
+    if method.anew:
         at = [f"{LETTERS[axis]}={value:g}" for value in values]
         return [Course(method.name, at, np.moveaxis(measured[:, :, 1], 0, 1), theirs[:, 1], False)]
     at = [f"t={generation}" for generation in range(method.generations + 1)]
@@ -79,9 +80,9 @@ def table(lines: Sequence[Course]) -> str:
     for line in lines:
         for place in [-1] if line.over_generations else range(len(line.at)):
             runs, theirs = line.measured[:, place], line.exact[place]
-            error = runs.std(axis=0, ddof=1) / len(runs) ** 0.5 if len(runs) > 1 else np.full(3, np.nan)
-            numbers = zip(runs.mean(axis=0), error, theirs, strict=True)
-            cells = "".join(f"{f'{mean:.3f} ± {spread:.3f}':>18}{own:8.3f}" for mean, spread, own in numbers)
+            errors = [f" ± {error:.3f}" if len(runs) > 1 else "" for error in standard_error(runs)]
+            numbers = zip(runs.mean(axis=0), errors, theirs, strict=True)
+            cells = "".join(f"{f'{mean:.3f}{error}':>18}{own:8.3f}" for mean, error, own in numbers)
             rows.append(f"{f'{line.name}, {line.at[place]}':>24}{cells}")
     seeds = len(lines[0].measured)
     return "\n".join([*rows, f"{'':>24}mean ± standard error over {seeds} seeds" if seeds > 1 else f"{'':>24}one seed"])

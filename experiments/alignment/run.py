@@ -14,6 +14,7 @@ from experiments.alignment import methods, problems, report
 from experiments.alignment.methods import Method
 from experiments.alignment.problems import Problem
 from experiments.alignment.report import Course
+from experiments.repeated import by_row
 
 FLAGS = flags.FLAGS
 TIMES = 4  # as many steps of DPO and REINFORCE on the finite support, where one is cheap
@@ -90,7 +91,7 @@ def drive_all(folder: Path, method: Method) -> History:
         every=FLAGS.every,
         keep=FLAGS.keep,
     )
-    return {name: common.by_row(values, len(cells) // FLAGS.seeds) for name, values in history.items()}
+    return {name: by_row(values, len(cells) // FLAGS.seeds) for name, values in history.items()}
 
 
 def grid(method: Method) -> list[grids.Cell]:

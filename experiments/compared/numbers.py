@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from experiments.compared.ring import LEAST_LIKED
+from experiments.repeated import standard_error
 
 Found = dict[str, np.ndarray]  # a number a course, by name
 COLUMNS = {
@@ -67,17 +68,14 @@ def to_csv(names: Sequence[str], measured: Found, exact: Found) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["name", *(f"{key}{what}" for key in measured for what in ("", "_error", "_exact"))])
     for row, name in enumerate(names):
-        numbers = [(values[row].mean(), error(values[row]), exact[key][row]) for key, values in measured.items()]
+        numbers = [
+            (values[row].mean(), standard_error(values[row]), exact[key][row]) for key, values in measured.items()
+        ]
         writer.writerow([name, *(f"{value:.6g}" for triple in numbers for value in triple)])
     return text.getvalue()
 
 
-def error(values: np.ndarray) -> float:
-    """The standard error of the mean of `[seeds]`; NaN for one seed."""
-    return float(values.std(ddof=1) / len(values) ** 0.5) if len(values) > 1 else float("nan")
-
-
 def _cell(values, exact, generations):
     shown = [f">{generations}" if np.isnan(values).any() else f"{values.mean():.3f}"]
-    shown.append("" if np.isnan(error(values)) else f"±{error(values):.3f}")
+    shown.append("" if np.isnan(standard_error(values)) else f"±{standard_error(values):.3f}")
     return f"{''.join(shown):>14}|{'' if np.isnan(exact) else f'{exact:.3f}':>8}"

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from curated_retraining import figures, theory
+from experiments.repeated import standard_error
 
 Courses = Mapping[str, Mapping[str, np.ndarray]]  # by K, then by metric
 FIGURES = ("potential.png", "basins.png", "entropy.png", "rewards.png")
@@ -97,8 +98,7 @@ def table(title: str, names: Sequence[str], values: Mapping[str, tuple[np.ndarra
     for index, name in enumerate(names):
         cells = []
         for runs, exact in values.values():
-            seeds = runs.shape[1]
-            error = f"±{runs[index].std(ddof=1) / seeds**0.5:.4f}" if seeds > 1 else ""
+            error = f"±{standard_error(runs[index]):.4f}" if runs.shape[1] > 1 else ""
             cells.append(f"{f'{runs[index].mean():.4f}{error} |{exact[index]:8.4f}':>26}")
         lines.append(f"{name:>8}" + "".join(cells))
     return "\n".join(lines)

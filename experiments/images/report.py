@@ -11,6 +11,7 @@ from curated_retraining.driver import History
 from curated_retraining.forecast import Forecast
 from experiments import common, twins
 from experiments.images.observed import Judged
+from experiments.repeated import by_row
 
 FIGURES = ("shares.png", "quality.png", "curation.png", "samples.png", "frames/caption.txt")
 THEORY = "forecast from generation 0"
@@ -38,7 +39,7 @@ def write(
     liked: int | None,
 ) -> None:
     """Prints the table and leaves the figures in `out/figures`; `liked` is the class that the reward likes, if any."""
-    measured = {name: common.by_row(values, len(lams)) for name, values in history.items()}
+    measured = {name: by_row(values, len(lams)) for name, values in history.items()}
     predicted = predict(measured["judged"], real, len(names), lams=lams, k=k, temperature=temperature)
     foretold = {name: getattr(predicted, name) for name in ("reward_mean", "exp_reward_mean", "entropy", "share")}
     twins.leave(out, foretold, [{"lam": lam} for lam in lams], twins.FORETOLD)

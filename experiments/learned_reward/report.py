@@ -7,6 +7,7 @@ from absl import flags
 
 from curated_retraining import figures
 from experiments import common
+from experiments.repeated import standard_error
 
 FLAGS = flags.FLAGS
 AXES = {
@@ -39,7 +40,7 @@ def table(runs: dict[str, dict[str, np.ndarray]], course: np.ndarray) -> str:
             mean = true.mean(axis=0)
             best = int(mean.argmax())
             fall = true[:, best] - true[:, -1]
-            error = fall.std(ddof=1) / len(fall) ** 0.5 if len(fall) > 1 else np.nan
+            error = standard_error(fall)
             read, alike = proxy.mean(axis=0), together.mean(axis=0)
             numbers = [
                 mean[0],

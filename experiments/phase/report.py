@@ -13,6 +13,7 @@ from curated_retraining.driver import RunError, write
 from experiments.phase import axes
 from experiments.phase.axes import Grid
 from experiments.phase.exact import Found
+from experiments.repeated import standard_error
 
 LABELS = {
     "reward": "limit reward: gain in sd of the real data",
@@ -65,10 +66,8 @@ def over_seeds(runs: list[Found], shape: tuple[int, ...]) -> tuple[Found, Found]
     mean, error = {}, {}
     for name in LABELS:
         values = np.stack([of_cell[name] for of_cell in runs])  # [cells, seeds]
-        seeds = values.shape[1]
         mean[name] = values.mean(axis=1).reshape(shape)
-        spread = values.std(axis=1, ddof=1) / seeds**0.5 if seeds > 1 else np.full(len(values), np.nan)
-        error[name] = spread.reshape(shape)
+        error[name] = standard_error(values, axis=1).reshape(shape)
     return mean, error
 
 

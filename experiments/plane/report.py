@@ -14,6 +14,7 @@ from experiments import common, twins
 from experiments.plane import population
 from experiments.plane.population import SIDE, Population
 from experiments.plane.target import Target
+from experiments.repeated import by_row
 
 FIGURES = ("densities.png", "generations.gif", "curves.png", "shares.png", "frames/caption.txt")
 AXES = {
@@ -36,7 +37,7 @@ def write(
 ) -> None:
     """Prints the table and leaves the figures in `out/figures`."""
     course, limit = exact
-    measured = {name: common.by_row(values, len(lams)) for name, values in history.items()}
+    measured = {name: by_row(values, len(lams)) for name, values in history.items()}
     predicted = {name: np.asarray(v) for name, v in population.moments(plane, course, len(target.names)).items()}
     twins.leave(out, predicted, [{"lam": lam} for lam in lams])
     print(table(measured["top_mass"], predicted["top_mass"], lams))

@@ -13,6 +13,7 @@ import curated_retraining as cr
 from curated_retraining import grids, theory
 from curated_retraining.driver import History, drive
 from curated_retraining.types import Array, Model, Static, lift_all
+from experiments.repeated import standard_error
 
 REAL = 0.4  # 1 − α, the share of real data that q trains on
 COUPLING = np.array([[0.35, 0.15], [0.15, 0.35]])  # A, eigenvalues 0.5 and 0.2
@@ -104,9 +105,8 @@ def table(found: dict[str, np.ndarray], course: dict[str, np.ndarray], strengths
     for name, symbol in (("alignment", "J_{}"), ("influence", "dJ_{}/dλ")):
         for row, model in enumerate("pq"):
             runs, of = found[name][row], course[name][row]
-            mean, error = runs.mean(axis=0), np.full(len(strengths), np.nan)
+            mean, error = runs.mean(axis=0), standard_error(runs)
             if len(runs) > 1:
-                error = runs.std(axis=0, ddof=1) / np.sqrt(len(runs))
                 away.append(np.nanmax(np.abs(mean - of) / error))
             for what, values in (("measured", mean), ("exact", of), ("standard error", error)):
                 lines.append(f"{f'{symbol.format(model)} {what}':>28}" + "".join(f"{value:8.3f}" for value in values))
