@@ -146,12 +146,16 @@ def test_bands_cover_the_truth_as_often_as_they_say():
 
 @pytest.mark.statistical
 def test_bands_draw_the_real_samples_on_their_own():
-    """Even halves of 200 alike, where nobody cares: a sum of both has a band narrower by √½ ± 0.04 (one σ)."""
+    """Even halves of 200 alike, where nobody cares: a sum of both has a band narrower by √½ ± 0.02 (one σ).
+
+    Of 1,600 resamples a quantile of 5 % has an error of √(0.05 · 0.95 / 1,600) / φ(1.645) = 0.053 standard deviations.
+    """
     label = np.arange(200) % 2
     samples = {"label": label, "real_reward": np.zeros(200), "real_label": label}
-    low, high = bootstrap(jax.random.key(0), np.zeros(200), **samples, k=2, lam=1.0, generations=1, num=400)
+    low, high = bootstrap(jax.random.key(0), np.zeros(200), **samples, k=2, lam=1.0, generations=1, num=1600)
     first, later = high.share[:, 1] - low.share[:, 1]
-    assert abs(later / first - 0.5**0.5) < 4.5 * 0.04
+    assert abs(later / first - 0.5**0.5) < 4.5 * 0.02
+    assert abs(first / (0.25 / 200) ** 0.5 - 2 * 1.645) < 4.5 * 0.053 * 2**0.5 + 0.14  # the last is a sample more or less
 
 
 def test_derivatives_are_those_of_finite_differences():
