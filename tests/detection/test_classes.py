@@ -36,11 +36,11 @@ def test_rewards_are_found_from_shares(k):
 @pytest.mark.statistical
 @pytest.mark.long
 def test_errors_are_those_of_many_data_sets():
-    """400 sets: a variance of 1 is known to 7 % (one σ), a mean of 0 to 0.05, with a bias of 0.04; 4.5 of these."""
-    found = errors_of(*counts())
+    """100 sets: a variance of 1 is known to 14 % (one σ), a mean of 0 to 0.1, with a bias of 0.04; 4.5 of these."""
+    found = errors_of(*(each[:100] for each in counts()))
     score = (np.asarray(found.reward) - np.asarray(REWARD - P @ REWARD)) / np.asarray(found.error)
-    assert (np.abs(score.var(axis=0) - 1) < 4.5 * 0.07).all()
-    assert (np.abs(score.mean(axis=0)) < 4.5 * 0.05 + 0.04).all()
+    assert (np.abs(score.var(axis=0) - 1) < 4.5 * 0.14).all()
+    assert (np.abs(score.mean(axis=0)) < 4.5 * 0.1 + 0.04).all()
 
 
 def test_what_no_rewards_explain_is_no_number():
