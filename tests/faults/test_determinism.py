@@ -72,7 +72,8 @@ def test_all_experiments_are_among_them():
 def test_the_same_flags_give_the_same_bytes(name, tmp_path):
     (tmp_path / "given.csv").write_text("r,y\n" + "".join(f"{i % 7},{i % 3}\n" for i in range(60)))
     bright = np.arange(90)[:, None, None, None] % 3 == np.arange(8)[:, None, None] // 3  # a third of each image
-    np.savez(tmp_path / "given.npz", x=np.where(bright, 0.5, -0.5) * np.ones((8, 1)), label=np.arange(90) % 3)
+    light = np.linspace(0.5, 1.0, 90)[:, None, None, None]  # no two images are one
+    np.savez(tmp_path / "given.npz", x=np.where(bright, 0.5, -0.5) * np.ones((8, 1)) * light, label=np.arange(90) % 3)
     flags = EXPERIMENTS[name].replace("ROOM", str(tmp_path)).split()
     (first, programs), (second, _) = (_made(name.split()[0], flags, tmp_path / "out") for _ in range(2))
     assert programs == PROGRAMS[name]
