@@ -163,6 +163,15 @@ def test_mistakes_are_told_and_leave_no_run(play, images, tmp_path, flag, said, 
     assert not (tmp_path / "run/checkpoints").exists()
 
 
+def test_images_of_which_most_are_copies_are_refused(play, tmp_path):
+    path, x = tmp_path / "twice.npz", np.zeros((30, 8, 8, 1))
+    x[:9, 0, 0, 0] = -np.arange(9) / 9
+    np.savez(path, x=x, label=np.arange(30) % 3)
+    with pytest.raises(app.UsageError, match=r"copies of others.*leave copies out"):
+        play(f"--npz={path}", f"--out={tmp_path}/run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_mistake_ends_a_process_without_a_traceback():
     command = [sys.executable, "-m", "experiments.images", "--dataset=cifar10", "--data_dir=/nowhere"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parent.parent)

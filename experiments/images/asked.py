@@ -1,7 +1,9 @@
 """What the flags of the image experiment say: which images, and the settings that results depend on."""
 
+from collections import Counter
 from typing import Any
 
+import numpy as np
 from absl import app, flags
 
 from curated_retraining import classifiers, datasets
@@ -26,7 +28,10 @@ def read_data() -> Split:
         "cifar10": lambda: datasets.cifar10(FLAGS.data_dir, FLAGS.download),
         "npz": lambda: datasets.npz(FLAGS.npz),
     }
-    return told(read[FLAGS.dataset])
+    data = told(read[FLAGS.dataset])
+    if FLAGS.dataset == "npz":
+        _require_different(data.train.x)
+    return data
 
 
 def settings_of(data: Split) -> dict[str, Any]:
@@ -55,3 +60,13 @@ def told(make):
         return make()
     except ValueError as error:
         raise app.UsageError(str(error)) from error
+
+
+def _require_different(images: np.ndarray) -> None:
+    """Refuses images of which most are copies: those from real images to the nearest others are a unit of distance."""
+    copies = sum(count for count in Counter(hash(image.tobytes()) for image in images).values() if count > 1)
+    if 2 * copies > len(images):
+        raise app.UsageError(
+            f"{copies} of {len(images)} images to learn from in --npz={FLAGS.npz} are copies of others, so that the "
+            "median distance from one to the nearest other is 0: leave copies out"
+        )
