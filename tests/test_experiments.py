@@ -9,17 +9,20 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from absl import app
+from commands import command
 
 import curated_retraining as cr
 from experiments.gmm import RING
 from experiments.moons import MOONS
 from experiments.plane import models, population, report, rewards
+from experiments.plane import run as plane
 
 SMALL = ["--model=gmm", "--generations=2", "--seeds=2", "--pool=1600", "--real=1200", "--steps=3", "--first_steps=5"]
 NEAR = {"top_mass": 0.13, "share_0": 0.13}  # 4.5 standard errors of two seeds' means
@@ -108,21 +111,35 @@ def test_a_disk_that_takes_no_figures_is_told_in_one_line(finished, tmp_path):
     assert "figures cannot be written (File exists)" in done.stderr and "Traceback" not in done.stderr
 
 
+@pytest.fixture(scope="module")
+def called():
+    """`experiments.gmm` in this process."""
+    define, main = functools.partial(plane.define, "gmm", generations=8), functools.partial(plane.main, RING)
+    with command(SimpleNamespace(define=define, main=main)) as call:
+        yield call
+
+
 @pytest.mark.parametrize(
     ("flags", "named"),
     [
         (["--reward=fame"], "reward"),
         (["--k=1"], "k"),
         (["--lam=1,-1"], "lam"),
-        (["--pool=402"], "--pool=402"),
         (["--out=/proc/none"], "/proc/none"),
         (["--gamma=1e4"], "gamma"),
     ],
 )
-def test_mistakes_are_told_in_one_line_and_leave_nothing(tmp_path, flags, named):
-    wrong = python("experiments.gmm", *SMALL, f"--out={tmp_path / 'run'}", *flags)
-    assert wrong.returncode != 0 and "Traceback" not in wrong.stderr
-    assert named in wrong.stderr.strip().splitlines()[-1] or named in wrong.stderr.strip().splitlines()[-2]
+def test_mistakes_are_told_and_leave_nothing(called, tmp_path, flags, named):
+    assert named in called(*SMALL, f"--out={tmp_path / 'run'}", *flags)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("flag", ["--pool=402", "--temperature=-1"])
+def test_a_process_tells_them_in_one_line(tmp_path, flag):
+    wrong = python("experiments.gmm", *SMALL, f"--out={tmp_path / 'run'}", flag)
+    assert wrong.returncode == 1 and "Traceback" not in wrong.stderr
+    (told,) = wrong.stderr.strip().splitlines()
+    assert told.startswith("error: ") and flag[2:6] in told
     assert not (tmp_path / "run").exists()
 
 
