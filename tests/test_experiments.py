@@ -154,7 +154,7 @@ def test_targets_hold_their_mass_and_label_it_evenly(target, labels):
     assert len(target.names) == labels and np.abs(share - 1 / labels).max() < 4.5 * error
 
 
-POOL = 80_000
+POOL = 20_000
 
 
 @functools.cache
@@ -181,7 +181,7 @@ def exact_loop():
 
 @pytest.mark.statistical
 def test_the_exact_course_agrees_with_a_loop_of_exact_models():
-    """A finite model on the grid itself, 80,000 samples: 5σ of the sampling that each generation adds."""
+    """A finite model on the grid itself, 20,000 samples: 5σ of the sampling that each generation adds."""
     exact, measured = exact_loop()
     error = np.sqrt(exact * (1 - exact) * (1 / POOL + 4 / POOL * np.arange(4) * 2))  # errors grow at most 2-fold in all
     assert (np.abs(measured(jax.random.key(0), jax.random.key(1)) - exact) < 5 * error).all()
