@@ -54,10 +54,11 @@ def table(runs: dict[str, dict[str, np.ndarray]], course: np.ndarray) -> str:
                 alike[0],
                 alike[-1],
             ]
-            cells = zip(columns, numbers, strict=True)
-            lines.append(
-                f"{name:>24}" + "".join(f"{n:>{max(8, len(c) + 2)}.{0 if c == 'at t' else 3}f}" for c, n in cells)
+            texts = (
+                "" if np.isnan(n) else f"{n:.{0 if c == 'at t' else 3}f}" for c, n in zip(columns, numbers, strict=True)
             )
+            cells = zip(columns, texts, strict=True)
+            lines.append(f"{name:>24}" + "".join(f"{text:>{max(8, len(column) + 2)}}" for column, text in cells))
         for name in runs.keys() & set(titles("truth")):
             away = np.abs(runs[name]["true_mean"][row].mean(axis=0) - course[row])
             lines.append(f"{'no proxy to exact':>24}{away.max():8.3f} at most, at t={away.argmax()}")

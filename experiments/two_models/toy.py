@@ -105,10 +105,11 @@ def table(found: dict[str, np.ndarray], course: dict[str, np.ndarray], strengths
     for name, symbol in (("alignment", "J_{}"), ("influence", "dJ_{}/dλ")):
         for row, model in enumerate("pq"):
             runs, of = found[name][row], course[name][row]
-            mean, error = runs.mean(axis=0), standard_error(runs)
+            told = {"measured": runs.mean(axis=0), "exact": of}
             if len(runs) > 1:
-                away.append(np.nanmax(np.abs(mean - of) / error))
-            for what, values in (("measured", mean), ("exact", of), ("standard error", error)):
+                told["standard error"] = standard_error(runs)
+                away.append(np.nanmax(np.abs(told["measured"] - of) / told["standard error"]))
+            for what, values in told.items():
                 lines.append(f"{f'{symbol.format(model)} {what}':>28}" + "".join(f"{value:8.3f}" for value in values))
     if away:
         lines.append(f"largest |measured − exact|: {max(away):.1f} standard errors ({len(runs)} seeds)")
