@@ -44,7 +44,7 @@ PROGRAMS = {  # large programs that are compiled, whatever the number of generat
     "gmm": 2,
     "gmm ddpm": 2,
     "gmm flow": 2,
-    "images": 2,
+    "images": 4,
     "moons": 2,
     "forecast": 0,
     "forecast_skill": 2,
