@@ -98,7 +98,8 @@ def eight(monkeypatch):
     ],
 )
 def test_what_devices_cannot_share_of_images_is_refused_before_anything_runs(given, said, tmp_path, eight):
-    np.savez(tmp_path / "images.npz", x=-np.ones((10, 4, 4, 1), np.float32), label=np.arange(10) % 2)
+    x = -np.ones((10, 4, 4, 1), np.float32) * np.linspace(0.5, 1, 10, dtype=np.float32)[:, None, None, None]
+    np.savez(tmp_path / "images.npz", x=x, label=np.arange(10) % 2)
     with command(images) as run:
         found = run("--dataset=npz", f"--npz={tmp_path}/images.npz", f"--out={tmp_path}/run", *given)
     assert found and re.search(said, found), found
