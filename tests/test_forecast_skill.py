@@ -22,7 +22,7 @@ SMALL = [
     "--steps=5",
     "--first_steps=30",
 ]
-NEAR = {"share_0": 0.1}
+NEAR = {"share_0": 0.15}  # at one of 1,000 other seeds it was 0.107
 
 
 def test_the_perfect_learner_errs_by_sampling_alone(assert_mean, monkeypatch):
