@@ -202,9 +202,8 @@ def test_an_ensemble_reads_its_mean_less_standard_deviations_that_grow_away_from
     near, far = each.std(axis=0).reshape(2, 24).mean(axis=1)
     assert 0 < near < far / 5
     truth = linear(SLOPE, examples)
-    assert all(
-        np.corrcoef(member[:24], truth)[0, 1] > 0.94 for member in each
-    )  # at one of 1,000 other seeds one is below 0.97
+    least = min(np.corrcoef(member[:24], truth)[0, 1] for member in each)
+    assert least > 0.94  # at one of 1,000 other seeds it was below 0.97
 
 
 def test_the_proxy_is_zero_on_average_over_the_examples():

@@ -77,5 +77,6 @@ def to_csv(names: Sequence[str], measured: Found, exact: Found) -> str:
 
 def _cell(values, exact, generations):
     shown = [f">{generations}" if np.isnan(values).any() else f"{values.mean():.3f}"]
-    shown.append("" if np.isnan(standard_error(values)) else f"±{standard_error(values):.3f}")
+    error = standard_error(values)
+    shown.append("" if np.isnan(error) else f"±{error:.3f}")
     return f"{''.join(shown):>14}|{'' if np.isnan(exact) else f'{exact:.3f}':>8}"
